@@ -1,0 +1,1 @@
+"""Communication simulator and cost model for large models; the Python interface is ``simulator.api``."""

@@ -1,0 +1,1 @@
+"""Measured runs in, calibrated profiles out, and the referee that checks them."""

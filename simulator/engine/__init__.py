@@ -1,0 +1,1 @@
+"""Step graphs and collectives replayed on fabrics, with events or by closed form."""

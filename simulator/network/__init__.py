@@ -1,0 +1,1 @@
+"""Links shared max-min fair in SimPy."""

@@ -1,0 +1,1 @@
+"""Sweeps and searches over what could be bought or configured."""
