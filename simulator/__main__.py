@@ -5,7 +5,7 @@ import sys
 from simulator._bootstrap import ensure
 
 
-def main():
+def main() -> None:
     """Run the command line and exit with its status."""
     try:
         from simulator.cli import run
@@ -15,7 +15,7 @@ def main():
     sys.exit(run())
 
 
-def _owner():
+def _owner() -> str:
     """Name other distributions that own our import names: pip lets them overwrite each other."""
     from importlib.metadata import packages_distributions
 

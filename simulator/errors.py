@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+FEW = 5  # so many names are shown whole
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -112,7 +114,7 @@ def unknown(kind: str, name: str, names: Sequence[str], *, listing: str = "", wh
     where : str
         The flag or key it came from.
     """
-    hint = ", ".join(nearest(name, list(names)))
+    hint = ", ".join(nearest(name, list(names)) or (names if len(names) <= FEW else ()))
     if listing:
         hint = f"{hint}   (all: {listing})" if hint else listing
     return UsageError(f"unknown {kind} '{name}'", where=where, hint=hint)

@@ -1,0 +1,81 @@
+"""What the values of a profile file may be, key by key: each check says what is wrong, or nothing."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from simulator.errors import nearest
+
+OPERATIONS = (
+    "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "gather", "scatter",
+    "send_recv",
+)  # fmt: skip
+
+
+def text_fault(value: Any) -> str:
+    """Return what is wrong with a value that should be text on one line; empty if nothing."""
+    return "" if isinstance(value, str) and value.isprintable() else "must be text on one line"
+
+
+def name_fault(value: Any) -> str:
+    """Return what is wrong with a value that should be a name; empty if nothing."""
+    return text_fault(value) or ("" if value.strip() else "must not be empty")
+
+
+def _operation(value: Any) -> str:
+    if value in OPERATIONS:
+        return ""
+    close = nearest(str(value), OPERATIONS, 1)
+    return f"unknown op '{str(value)[:60]}'" + f", did you mean '{close[0]}'?" * bool(close)
+
+
+def _file(value: Any) -> str:
+    return name_fault(value) or ("must be a name without folders" if re.search(r"[/\\]", value) else "")
+
+
+def _hash(value: Any) -> str:
+    right = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return "" if right else "must be 64 hexadecimal digits"
+
+
+def _whole(value: Any) -> str:
+    right = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 2**60
+    return "" if right else f"{shown(value)}; must be a whole number from 1 on"
+
+
+def _real(value: Any, least: float = 0.0) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and least <= value <= 1e30
+
+
+def _positive(value: Any) -> str:
+    return "" if _real(value) and value > 0 else f"{shown(value)}; must be a number above 0"
+
+
+def _not_negative(value: Any) -> str:
+    return "" if _real(value) else f"{shown(value)}; must be a number, 0 or more"
+
+
+def _list(check: Callable[[Any], str]) -> Callable[[Any], str]:
+    def checked(value: Any) -> str:
+        if not isinstance(value, list) or not value:
+            return "must be a list of numbers"
+        wrong = ((place, check(item)) for place, item in enumerate(value))
+        return next((f"number {place + 1}: {fault}" for place, fault in wrong if fault), "")
+
+    return checked
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message can hold it."""
+    return repr(value)[:60]
+
+
+CHECKS: Mapping[str, Callable[[Any], str]] = {
+    "file": _file, "sha256": _hash, "lines": _whole, "op": _operation, "gpus": _whole, "nodes": _whole,
+    "gpus_per_node": _whole, "algorithm": name_fault, "protocol": name_fault, "from_bytes": _whole, "to_bytes": _whole,
+    "alpha_s": _not_negative, "alpha_error_s": _not_negative, "bandwidth_Bps": _positive,
+    "bandwidth_error_Bps": _not_negative, "mean_error": _not_negative, "max_error": _not_negative,
+    "points": _whole, "sizes": _list(_whole), "times_s": _list(_positive), "in_place": _list(_positive),
+}  # fmt: skip

@@ -1,0 +1,119 @@
+"""What lies between two ranks: the links a message crosses, their latency and what they let through."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import networkx as nx
+
+from simulator.errors import InfeasibleError
+from topologies._graph import GraphNode
+
+Edge = tuple[GraphNode, GraphNode]
+_ADAPTERS = {"nic"}
+_CANNOT_REDUCE = {"gpu", "nic", "cpu", "server", "gateway", "pcie"}
+
+
+class Routes(Protocol):
+    """Whatever knows the way from one node to another."""
+
+    def route(self, src: GraphNode, dst: GraphNode, key: int = 0) -> Sequence[Edge]:
+        """Return the edges in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """The way of a message.
+
+    Parameters
+    ----------
+    edges : tuple of pairs of nodes
+        Links it crosses.
+    shares : tuple of float
+        The part of its bytes that crosses each.
+    latency : float
+        Time until the first byte is there, s.
+    bandwidth : float
+        Bytes/s that its links let through when idle.
+    """
+
+    edges: tuple[Edge, ...]
+    shares: tuple[float, ...]
+    latency: float
+    bandwidth: float
+
+
+class Paths:
+    """The paths between the ranks of one collective.
+
+    Parameters
+    ----------
+    graph : networkx.DiGraph
+        The fabric; edges carry ``bandwidth_Bps`` and ``latency_s``.
+    nodes : sequence of tuple
+        The node of each rank.
+    routes : Routes
+        Chooses among ways.
+    """
+
+    def __init__(self, graph: nx.DiGraph, nodes: Sequence[GraphNode], routes: Routes) -> None:
+        self._graph = graph
+        self._nodes = nodes
+        self._routes = routes
+        self._known: dict[tuple[int, int], Path] = {}
+
+    def path(self, src: int, dst: int) -> Path:
+        """Return the path of a message; a negative rank is the switch next to the other end."""
+        if (src, dst) not in self._known:
+            found = self._between(src, dst) if min(src, dst) >= 0 else self._switch(src, dst)
+            self._known[src, dst] = found
+        return self._known[src, dst]
+
+    def neighbours(self, rank: int) -> int:
+        """Return how many other GPUs a rank is wired to directly."""
+        node = self._nodes[rank]
+        return sum(self._graph.nodes[other]["kind"] == "gpu" for other in self._graph.successors(node))
+
+    def bandwidth(self, edge: Edge) -> float:
+        """Return bytes/s of a link."""
+        return float(self._graph.edges[edge]["bandwidth_Bps"])
+
+    def latency(self, edges: Sequence[Edge]) -> float:
+        """Return the latency of links in a row, s."""
+        return sum(float(self._graph.edges[edge]["latency_s"]) for edge in edges)
+
+    def _between(self, src: int, dst: int) -> Path:
+        edges = tuple(self._routes.route(self._nodes[src], self._nodes[dst]))
+        slowest = min(self.bandwidth(edge) for edge in edges)
+        return Path(edges, (1.0,) * len(edges), self.latency(edges), slowest)
+
+    def _switch(self, src: int, dst: int) -> Path:
+        """Return the way to or from the switch; it waits as long as a way through the switch would take."""
+        node = self._nodes[max(src, dst)]
+        ups = _ways_to_switch(self._graph, node)
+        downs = [tuple((head, tail) for tail, head in reversed(way)) for way in ups]
+        ways = ups if dst < 0 else downs
+        bandwidth = len(ways) * min(self.bandwidth(edge) for way in ways for edge in way)
+        latency = max(self.latency(up + down) for up, down in zip(ups, downs, strict=True))
+        edges = tuple(edge for way in ways for edge in way)
+        return Path(edges, (1 / len(ways),) * len(edges), latency, bandwidth)
+
+
+def _ways_to_switch(graph: nx.DiGraph, gpu: GraphNode) -> list[tuple[Edge, ...]]:
+    """Return the ways from a GPU to the switches next to it, straight or else through an adapter."""
+    ways: list[tuple[Edge, ...]] = [((gpu, head),) for head in graph.successors(gpu)]
+    while ways:
+        found = [way for way in ways if graph.nodes[way[-1][1]]["kind"] not in _CANNOT_REDUCE]
+        if found:
+            best = max(graph.edges[way[-1]]["bandwidth_Bps"] for way in found)
+            return [way for way in found if graph.edges[way[-1]]["bandwidth_Bps"] == best]
+        adapters = [way for way in ways if graph.nodes[way[-1][1]]["kind"] in _ADAPTERS]
+        ways = [
+            (*way, (way[-1][1], head))
+            for way in adapters
+            for head in graph.successors(way[-1][1])
+            if head != gpu
+        ]
+    raise InfeasibleError(
+        f"no switch that could reduce next to {gpu}", hint="an algorithm that reduces in the GPUs"
+    )
