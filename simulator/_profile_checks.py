@@ -1,6 +1,5 @@
 """What the values of a profile file may be, key by key: each check says what is wrong, or nothing."""
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -46,7 +45,7 @@ def _whole(value: Any) -> str:
 
 def _real(value: Any, least: float = 0.0) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and math.isfinite(value) and least <= value <= 1e30
+    return number and least <= value <= 1e30  # neither NaN nor an infinity
 
 
 def _positive(value: Any) -> str:
@@ -69,13 +68,16 @@ def _list(check: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def shown(value: Any) -> str:
     """Return a value as a message can hold it."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "a huge number"  # which Python may refuse to print
     return repr(value)[:60]
 
 
 CHECKS: Mapping[str, Callable[[Any], str]] = {
-    "file": _file, "sha256": _hash, "lines": _whole, "op": _operation, "gpus": _whole, "nodes": _whole,
-    "gpus_per_node": _whole, "algorithm": name_fault, "protocol": name_fault, "from_bytes": _whole, "to_bytes": _whole,
-    "alpha_s": _not_negative, "alpha_error_s": _not_negative, "bandwidth_Bps": _positive,
-    "bandwidth_error_Bps": _not_negative, "mean_error": _not_negative, "max_error": _not_negative,
-    "points": _whole, "sizes": _list(_whole), "times_s": _list(_positive), "in_place": _list(_positive),
+    "file": _file, "sha256": _hash, "op": _operation, "algorithm": name_fault, "protocol": name_fault,
+    **dict.fromkeys(("lines", "gpus", "nodes", "gpus_per_node", "from_bytes", "to_bytes", "points"), _whole),
+    **dict.fromkeys(("alpha_s", "alpha_error_s", "bandwidth_error_Bps"), _not_negative),
+    **dict.fromkeys(("mean_error", "max_error"), _not_negative),
+    "bandwidth_Bps": _positive, "sizes": _list(_whole), "times_s": _list(_positive),
+    "in_place": _list(_positive),
 }  # fmt: skip

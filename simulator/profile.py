@@ -1,7 +1,5 @@
 """What a fabric was measured to do: the points, the lines through them, and where both came from."""
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import pairwise
@@ -9,28 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from simulator._profile_checks import CHECKS, name_fault, shown, text_fault
+from simulator._toml import entries
 from simulator.errors import Fault, InputError, nearest
 from simulator.reading import parse_toml, read_text
 
 SCHEMA = 1
 KIND = "profile"
-LIMIT = 16 * 2**20  # bytes of a profile file; a thousand series fill two MiB
+LIMIT = 64 * 2**20  # bytes of a profile file; a thousand series fill two MiB
 Setting = tuple[str, int, int | None, str, str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file that was measured.
-
-    Parameters
-    ----------
-    file : str
-        Its name without folders.
-    sha256 : str
-        Of its bytes.
-    lines : int
-        Lines in it.
-    """
+    """A file that was measured: its name without folders, the SHA-256 of its bytes, how many lines."""
 
     file: str
     sha256: str
@@ -192,7 +181,7 @@ def parse(tables: Mapping[str, Any], source: str) -> Profile:
     faults: list[Fault] = []
     if tables.get("kind") != KIND:
         raise InputError(source, f'is no profile: wanted kind = "{KIND}", got {shown(tables.get("kind"))}')
-    if tables.get("schema") != SCHEMA:
+    if tables.get("schema") != SCHEMA or tables["schema"] is True:
         raise InputError(
             source, [Fault(f"{shown(tables.get('schema'))}; this version reads {SCHEMA}", "schema")]
         )
@@ -294,25 +283,10 @@ def _disagreements(pieces: list[Piece], series: list[Series]) -> Iterable[Fault]
 def write(profile: Profile) -> str:
     """Return the text of a profile file; `read` gives back the same profile, to the last digit."""
     base = {"base": profile.fabric} if profile.fabric else profile.table
-    lines = [f"schema = {SCHEMA}", f"kind = {_toml(KIND)}", f"name = {_toml(profile.name)}"]
-    lines += ["", "[fabric]", *(f"{_key(key)} = {_toml(value)}" for key, value in base.items())]
+    lines = [*entries({"schema": SCHEMA, "kind": KIND, "name": profile.name}), "", "[fabric]", *entries(base)]
     for key, rows in (("source", profile.sources), ("piece", profile.pieces), ("series", profile.series)):
         for row in rows:
-            lines += ["", f"[[{key}]]"]
-            values = ((one.name, getattr(row, one.name), one.default) for one in fields(row))
-            lines += [f"{name} = {_toml(value)}" for name, value, default in values if value != default]
+            values = {one.name: getattr(row, one.name) for one in fields(row)}
+            told = {one.name: values[one.name] for one in fields(row) if values[one.name] != one.default}
+            lines += ["", f"[[{key}]]", *entries(told)]
     return "\n".join(lines) + "\n"
-
-
-def _key(key: str) -> str:
-    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _toml(key)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return f"[{', '.join(map(_toml, value))}]"

@@ -94,7 +94,8 @@ def test_cost_is_when_the_last_rank_is_done(name, chosen):
 
 
 # Thakur, Rabenseifner, Gropp 2005; Patarasuk, Yuan 2009; Bruck et al. 1997; Barnett et al. 1994;
-# MSCCL++ 2025; Klenk et al. 2020; Graham et al. 2016: p ranks, n bytes, a start-up, b and g s a byte, lg = log2 p.
+# MSCCL++ 2025; Klenk et al. 2020; Graham et al. 2016.
+# p ranks, n bytes, a s a start-up, b and g s a byte, lg = log2 p.
 TEXTBOOK = {
     "binomial_broadcast": lambda p, n, a, b, g, lg: lg * (a + n * b),
     "binomial_reduce": lambda p, n, a, b, g, lg: lg * (a + n * b + n * g),
@@ -153,7 +154,7 @@ def test_textbook_for_every_count(name):
 
 @pytest.mark.parametrize("name", ["recursive_doubling_all_reduce", "rabenseifner_all_reduce"])
 def test_folded_all_reduce_textbook(name):
-    """Thakur, Rabenseifner, Gropp 2005: two whole messages and a reduction on top of the power of two below."""
+    """Thakur, Rabenseifner, Gropp 2005: two whole messages and a reduction on top."""
     link = AlphaBeta(3e-6, 2.5e10, 7e-12)
     for ranks in (r for r in range(3, 1025) if r & (r - 1)):
         power = 2 ** int(log2(ranks))

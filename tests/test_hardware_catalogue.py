@@ -1,4 +1,4 @@
-"""The hardware catalogue: every number has a source, equals the survey it came from, and is converted once."""
+"""The hardware catalogue: every number has a source, equals its survey, and is converted once."""
 
 import csv
 import dataclasses

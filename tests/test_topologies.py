@@ -19,10 +19,10 @@ COUNTS = (8, 16, 4, 72, 256)
 
 
 def machine(**changes):
-    values = dict(
-        intra_bandwidth_Bps=450e9, intra_latency_s=1e-6, intra_cables=18, pcie=Cable(bandwidth_Bps=63e9), nics=8,
-        port=Cable(bandwidth_Bps=50e9), nic_latency_s=6e-7,
-    )  # fmt: skip
+    values = {
+        "intra_bandwidth_Bps": 450e9, "intra_latency_s": 1e-6, "intra_cables": 18, "nics": 8,
+        "pcie": Cable(bandwidth_Bps=63e9), "port": Cable(bandwidth_Bps=50e9), "nic_latency_s": 6e-7,
+    }  # fmt: skip
     return Machine(**values | changes)
 
 
@@ -39,21 +39,6 @@ def smallest(name):
 def simple(graph, kind="gpu"):
     """Return the undirected graph of the direct links between nodes of a kind."""
     return nx.Graph(graph.subgraph(node for node in graph if node[0] == kind))
-
-
-def flow(graph, left, right):
-    """Return bytes/s from one set of nodes to another, by maximum flow."""
-    flows = nx.DiGraph()
-    for tail, head, edge in graph.edges(data=True):
-        flows.add_edge(tail, head, capacity=edge["bandwidth_Bps"])
-    flows.add_edges_from(("from", node) for node in left)
-    flows.add_edges_from((node, "to") for node in right)
-    return nx.maximum_flow_value(flows, "from", "to")
-
-
-def halves(graph):
-    gpus = gpu_nodes(graph)
-    return gpus[: len(gpus) // 2], gpus[len(gpus) // 2 :]
 
 
 @pytest.mark.parametrize("name", _fabrics.names())
@@ -100,9 +85,9 @@ def test_machine_fabric_says_what_its_machines_are(name):
     assert set(per_host.values()) == {min(about["gpus_per_node"], gpus)}
 
 
-# SU, machines, leaves, spines, cores, cables leaf-spine, cables spine-core, as the vendor prints them:
-# docs.nvidia.com/dgx-superpod/reference-architecture-scalable-infrastructure-b200/latest/dgx-superpod-architecture.html
-# and (1 and 3 SU) ...-h100/latest/network-fabrics.html, table 4
+# machines, leaves, spines, cores, cables leaf to spine and spine to core, as the vendor prints them at
+# docs.nvidia.com/dgx-superpod/reference-architecture-scalable-infrastructure-b200 (DGX SuperPOD Architecture)
+# and, for 32 and 96 machines, -h100 (Network Fabrics, table 4)
 SUPERPOD = [
     (32, 8, 4, 0, 256, 0), (64, 16, 8, 0, 512, 0), (96, 24, 16, 0, 768, 0), (128, 32, 16, 0, 1024, 0),
     (256, 64, 32, 0, 2048, 0), (512, 128, 128, 64, 4096, 4096), (1024, 256, 256, 128, 8192, 8192),
@@ -161,78 +146,6 @@ def test_hybrid_cube_mesh_is_two_full_quads_and_a_matching():
     assert min(cuts) == TOPOLOGIES["dgx_1v"].bisection(machine=machine(intra_bandwidth_Bps=150e9)) == 150e9
 
 
-BISECTIONS = [
-    (TOPOLOGIES["ring"].build(8, link=WIRE), TOPOLOGIES["ring"].bisection(8, link=WIRE)),
-    (TOPOLOGIES["ring"].build(2, link=WIRE), TOPOLOGIES["ring"].bisection(2, link=WIRE)),
-    (TOPOLOGIES["tree"].build(16, link=WIRE), TOPOLOGIES["tree"].bisection(16, link=WIRE)),
-    (
-        TOPOLOGIES["tree"].build(16, link=WIRE, arity=4, fatness=4),
-        TOPOLOGIES["tree"].bisection(16, link=WIRE, arity=4, fatness=4),
-    ),
-    (TOPOLOGIES["star"].build(10, link=WIRE), TOPOLOGIES["star"].bisection(10, link=WIRE)),
-    (
-        TOPOLOGIES["nvlink_node"].build(8, machine=machine()),
-        TOPOLOGIES["nvlink_node"].bisection(8, machine=machine()),
-    ),
-    (TOPOLOGIES["nvl72"].build(8, machine=machine()), TOPOLOGIES["nvl72"].bisection(8, machine=machine())),
-    (_fabrics.build("mi300x", 8), 16 * 64e9),
-    (
-        _fabrics.build("torus-2d-100g", 16),
-        TOPOLOGIES["torus"].bisection((4, 4), link=Cable(bandwidth_Bps=12.5e9)),
-    ),
-    (_fabrics.build("tpu-v4", 64), TOPOLOGIES["torus"].bisection((4, 4, 4), link=Cable(bandwidth_Bps=50e9))),
-    (
-        TOPOLOGIES["torus"].build(32, link=WIRE, dims=(8, 4), wrap_from=9),
-        TOPOLOGIES["torus"].bisection((8, 4), link=WIRE, wrap_from=9),
-    ),
-    (
-        TOPOLOGIES["leaf_spine"].build(32, machine=bare(WIRE), tier=TIER, per_leaf=8, spines=2),
-        TOPOLOGIES["leaf_spine"].bisection(4, per_leaf=8, spines=2, port=10e9, uplink=10e9),
-    ),
-    (
-        TOPOLOGIES["fat_tree"].build(16, machine=bare(WIRE), tier=TIER, k=4),
-        TOPOLOGIES["fat_tree"].bisection(4, bandwidth=10e9),
-    ),
-    (
-        TOPOLOGIES["fat_tree"].build(32, machine=bare(WIRE), tier=TIER, k=4, oversubscription=2),
-        TOPOLOGIES["fat_tree"].bisection(4, bandwidth=10e9),
-    ),
-    (
-        TOPOLOGIES["rail_optimized"].build(
-            64, machine=machine(), tier=Tier(ports=8, cable=Cable(bandwidth_Bps=50e9))
-        ),
-        TOPOLOGIES["rail_optimized"].bisection(64, machine=machine()),
-    ),
-    (
-        TOPOLOGIES["wide_area"].build(12, link=WIRE, wan=Cable(bandwidth_Bps=1e9), sites=4),
-        TOPOLOGIES["wide_area"].bisection(4, wan=Cable(bandwidth_Bps=1e9)),
-    ),
-    (_fabrics.build("pcie-box-a100", 8), 48e9),
-]
-
-
-@pytest.mark.parametrize(("graph", "formula"), BISECTIONS, ids=lambda value: getattr(value, "name", ""))
-def test_bisection_is_what_the_formula_says(graph, formula):
-    assert flow(graph, *halves(graph)) == pytest.approx(formula, rel=1e-12)
-
-
-def test_dragonfly_bisection_between_whole_groups():
-    graph = TOPOLOGIES["dragonfly"].build(32, machine=bare(WIRE), tier=TIER, routers=4, hosts=2, uplinks=2)
-    routers = [node for node in graph if node[0] == "router"]
-    left = [node for node in routers if node[1] < 2]
-    right = [node for node in routers if node[1] >= 2]
-    formula = TOPOLOGIES["dragonfly"].bisection(4, routers=4, uplinks=2, bandwidth=10e9)
-    assert flow(graph, left, right) == pytest.approx(formula)
-
-
-@pytest.mark.parametrize(("workers", "servers"), [(8, 2), (2, 8), (5, 5)])
-def test_parameter_server_gives_the_narrower_side(workers, servers):
-    module = TOPOLOGIES["parameter_server"]
-    graph = module.build(workers, link=WIRE, servers=servers)
-    ends = [[node for node in graph if node[0] == kind] for kind in ("gpu", "server")]
-    assert flow(graph, *ends) == pytest.approx(module.bisection(workers, link=WIRE, servers=servers))
-
-
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 8), st.data())
 def test_fat_tree_counts(half, data):
@@ -273,7 +186,7 @@ def test_dragonfly_groups_all_meet(routers, hosts, uplinks, data):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 40), st.sampled_from([1, 2, 4, 8]), st.integers(4, 16))
+@given(st.integers(1, 16), st.sampled_from([1, 2, 4, 8]), st.integers(4, 16))
 def test_rail_fabric_puts_every_adapter_on_a_leaf_of_its_rail(hosts, nics, half):
     tier = Tier(ports=2 * half, cable=WIRE)
     graph = TOPOLOGIES["rail_optimized"].build(hosts * 8, machine=machine(nics=nics), tier=tier)

@@ -80,11 +80,6 @@ def make_machine(table: Table) -> Machine:
     rate = table.get("intra_bandwidth_Bps", gpu.scale_up_bandwidth_Bps if gpu else None)
     if rate is None:
         raise ValueError("the fabric needs 'intra_bandwidth': of one GPU to its peers, e.g. \"450GB/s\"")
-    socket = None
-    if "socket_bandwidth_Bps" in table:
-        socket = Cable(
-            bandwidth_Bps=table["socket_bandwidth_Bps"], latency_s=table.get("socket_latency_s", 0.0)
-        )
     return Machine(
         inside=inside,
         intra=intra,
@@ -95,13 +90,18 @@ def make_machine(table: Table) -> Machine:
         intra_latency_s=_intra_latency(table, intra),
         intra_cables=_intra_cables(gpu.scale_up if gpu else "", rate, intra, count),
         pcie=Cable(bandwidth_Bps=_pcie(table), latency_s=table.get("pcie_latency_s", 0.0)),
-        socket=socket,
+        socket=_socket(table),
         sockets=table.get("sockets", 2),
         gpus_per_pcie_switch=table.get("gpus_per_pcie_switch", 0),
         host_cpu=table.get("host_cpu", ""),
         inter=table.get("inter", ""),
         **_adapters(table, node.nics if node else 0, node.network_bandwidth_Bps if node else None),
     )
+
+
+def _socket(table: Table) -> Cable | None:
+    rate = table.get("socket_bandwidth_Bps")
+    return Cable(bandwidth_Bps=rate, latency_s=table.get("socket_latency_s", 0.0)) if rate else None
 
 
 def _adapters(table: Table, nics_of_node: int | None, bandwidth_of_node: float | None) -> dict[str, Any]:

@@ -33,7 +33,8 @@ ABOUT: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("nic_bandwidth_Bps", "intra_bandwidth_Bps"), (int, float)),
 }
 COUNTS = {"host": 0, "local": 0, "rail": 0, "rank": 0, "site": 0, "cables": 1}
-MOST_NODES = 2_000_000
+MOST_NODES = 1_000_000
+MOST_FAULTS = 100  # then the rest is not looked at
 LARGEST = 32 * 2**20  # characters
 DEEPEST = 64
 LONGEST_NUMBER = 400  # digits
@@ -63,6 +64,16 @@ class GraphFault(ValueError):  # noqa: N818 (it holds faults, one or many)
         super().__init__(": ".join(filter(None, first)) + more)
 
 
+class Faults(list[Fault]):
+    """Faults as they are found; enough of them end the search."""
+
+    def append(self, fault: Fault) -> None:
+        """Add a fault; raise GraphFault where there are enough."""
+        super().append(fault)
+        if len(self) >= MOST_FAULTS:
+            raise GraphFault(self)
+
+
 @dataclass(slots=True)
 class Parsed:
     """A graph file taken apart, nothing believed yet: ids as text, values as they stood.
@@ -74,7 +85,7 @@ class Parsed:
     edges: list[tuple[str, str, Mapping[str, Any], str]] = field(default_factory=list)
     directed: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
 
 
 def bound(text: str) -> None:
@@ -100,7 +111,7 @@ def integer(text: str) -> int:
     return int(text)
 
 
-def check_nodes(parsed: Parsed, faults: list[Fault]) -> dict[str, dict[str, Any]]:
+def check_nodes(parsed: Parsed, faults: Faults) -> dict[str, dict[str, Any]]:
     """Return the nodes by id; whatever is wrong with them goes to ``faults``."""
     nodes: dict[str, dict[str, Any]] = {}
     for label, attributes, where in parsed.nodes:
@@ -122,7 +133,7 @@ def check_nodes(parsed: Parsed, faults: list[Fault]) -> dict[str, dict[str, Any]
 
 
 def check_edges(
-    parsed: Parsed, nodes: Mapping[str, Any], faults: list[Fault]
+    parsed: Parsed, nodes: Mapping[str, Any], faults: Faults
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """Return the edges by their ends, both directions of a full-duplex cable; faults go to ``faults``."""
     edges: dict[tuple[str, str], dict[str, Any]] = {}
@@ -149,7 +160,7 @@ def check_edges(
     return edges
 
 
-def number_gpus(nodes: Mapping[str, Mapping[str, Any]], faults: list[Fault]) -> dict[str, tuple[Any, ...]]:
+def number_gpus(nodes: Mapping[str, Mapping[str, Any]], faults: Faults) -> dict[str, tuple[Any, ...]]:
     """Return each node's name in the fabric: GPUs by rank, or by order in the file; others by their id."""
     gpus = [label for label, attributes in nodes.items() if attributes.get("kind") == "gpu"]
     ranks = [nodes[label].get("rank") for label in gpus]
@@ -167,7 +178,7 @@ def number_gpus(nodes: Mapping[str, Mapping[str, Any]], faults: list[Fault]) -> 
 
 
 def check_about(
-    about: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], faults: list[Fault]
+    about: Mapping[str, Any], nodes: Mapping[str, Mapping[str, Any]], faults: Faults
 ) -> dict[str, Any]:
     """Return what the graph says of its machines, and what its GPUs' hosts say; faults go to ``faults``."""
     found: dict[str, Any] = {}
@@ -191,9 +202,7 @@ def check_about(
     return found
 
 
-def _check_keys(
-    attributes: Mapping[str, Any], known: tuple[str, ...], where: str, faults: list[Fault]
-) -> None:
+def _check_keys(attributes: Mapping[str, Any], known: tuple[str, ...], where: str, faults: Faults) -> None:
     for key in attributes:
         if key not in known:
             near = get_close_matches(str(key), known, n=1, cutoff=0.5)
@@ -201,7 +210,7 @@ def _check_keys(
             faults.append(Fault(where, f"unknown key '{str(key)[:60]}'{hint}"))
 
 
-def _values(attributes: Mapping[str, Any], where: str, faults: list[Fault]) -> dict[str, Any]:
+def _values(attributes: Mapping[str, Any], where: str, faults: Faults) -> dict[str, Any]:
     """Return the attributes that a fabric uses, numbers as they should be."""
     found = {}
     for key, value in attributes.items():
@@ -221,7 +230,7 @@ def _values(attributes: Mapping[str, Any], where: str, faults: list[Fault]) -> d
             )
         elif key in ("bandwidth_Bps", "latency_s"):
             found[key] = float(value)
-        elif key in COUNTS or key == "kind":
+        elif key in COUNTS or key == "kind" or (key == "label" and isinstance(value, str)):
             found[key] = value
     return found
 

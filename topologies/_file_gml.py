@@ -4,9 +4,18 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from topologies._file_checks import DEEPEST, LONGEST_NUMBER, Fault, GraphFault, Parsed, as_label, bound
+from topologies._file_checks import (
+    DEEPEST,
+    LONGEST_NUMBER,
+    Fault,
+    Faults,
+    GraphFault,
+    Parsed,
+    as_label,
+    bound,
+)
 
-MOST_TOKENS = 6_000_000
+MOST_TOKENS = 4_000_000
 
 _TOKEN = re.compile(
     r"""\s+|\#[^\n]*|(?P<open>\[)|(?P<close>\])|"(?P<text>[^"]*)"|(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"""
@@ -68,10 +77,10 @@ def _gml_list(tokens: Iterator[tuple[str, str, int]], depth: int) -> list[tuple[
     for kind, key, line in tokens:
         if kind == ("close" if depth else "end"):
             return found
+        if kind == "end":
+            break
         if kind != "word":
-            raise GraphFault(
-                [Fault(f"line {line}", f"wanted a key, got {key[:20] or 'the end of the file'!r}")]
-            )
+            raise GraphFault([Fault(f"line {line}", f"wanted a key, got {key[:20]!r}")])
         what, value, place = next(tokens)
         if what == "open":
             found.append((key, _gml_list(tokens, depth + 1), place))
@@ -88,7 +97,7 @@ def _gml_number(text: str, line: int) -> int | float:
     return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
 
 
-def _gml_entries(value: Any, where: str, faults: list[Fault]) -> dict[str, Any]:
+def _gml_entries(value: Any, where: str, faults: Faults) -> dict[str, Any]:
     if not isinstance(value, list):
         faults.append(Fault(where, "wanted [ ... ]"))
         return {}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from topologies._file_checks import DEEPEST, MOST_NODES, Fault, GraphFault, Parsed, bound, integer
+from topologies._file_checks import DEEPEST, MOST_NODES, Fault, Faults, GraphFault, Parsed, bound, integer
 
 Key = tuple[str, str, str | None]
 Keys = dict[tuple[str, str], Key]
@@ -49,7 +49,7 @@ def parse_graphml(text: str) -> Parsed:
     return parsed
 
 
-def _keys(root: ET.Element, faults: list[Fault]) -> Keys:
+def _keys(root: ET.Element, faults: Faults) -> Keys:
     """Return what is declared: for what and under which id, a name, a type and a default."""
     found: Keys = {}
     for key in root:
@@ -118,7 +118,7 @@ def _tag(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def _data(element: ET.Element, kind: str, keys: Keys, where: str, faults: list[Fault]) -> dict[str, Any]:
+def _data(element: ET.Element, kind: str, keys: Keys, where: str, faults: Faults) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for child in element:
         if _tag(child) not in ("data", "desc"):
@@ -139,7 +139,7 @@ def _data(element: ET.Element, kind: str, keys: Keys, where: str, faults: list[F
     return found
 
 
-def _typed(text: str, key: Key, where: str, faults: list[Fault]) -> Any:
+def _typed(text: str, key: Key, where: str, faults: Faults) -> Any:
     """Return text as its declared type; None, and a fault, where it is not one."""
     try:
         return TYPES[key[1]](text) if key[1] in TYPES else None

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from topologies._file_checks import MOST_NODES, Fault, GraphFault, Parsed, as_label, bound, integer
+from topologies._file_checks import MOST_NODES, Fault, Faults, GraphFault, Parsed, as_label, bound, integer
 
 
 def parse_json(text: str) -> Parsed:
@@ -41,7 +41,7 @@ def parse_json(text: str) -> Parsed:
     return parsed
 
 
-def _check_top(data: Mapping[str, Any], faults: list[Fault]) -> None:
+def _check_top(data: Mapping[str, Any], faults: Faults) -> None:
     for key in data:
         if key not in ("directed", "multigraph", "graph", "nodes", "edges", "links", "name"):
             faults.append(Fault(key[:60], "unknown key; wanted directed, graph, nodes, edges"))
@@ -52,7 +52,7 @@ def _check_top(data: Mapping[str, Any], faults: list[Fault]) -> None:
         faults.append(Fault("multigraph", "several edges between two nodes are one edge with cables"))
 
 
-def _list(data: Mapping[str, Any], key: str, faults: list[Fault]) -> list[Any]:
+def _list(data: Mapping[str, Any], key: str, faults: Faults) -> list[Any]:
     found = data.get(key)
     if not isinstance(found, list):
         faults.append(Fault(key, "missing" if found is None else "wanted a list"))

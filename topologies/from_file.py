@@ -49,7 +49,8 @@ def build(text: str, format: str, source: str = "graph") -> nx.DiGraph:  # noqa:
     -------
     networkx.DiGraph
         GPUs ``("gpu", 0)`` and so on, in the order of their ``rank`` where all have one, else of the
-        file; other nodes ``(kind, id in the file)``. The node attribute ``label`` keeps the file's id.
+        file; other nodes ``(kind, id in the file)``. The node attribute ``label`` keeps
+        the file's label, else its id.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def build(text: str, format: str, source: str = "graph") -> nx.DiGraph:  # noqa:
     if format not in PARSERS:
         raise ValueError(f"graph format '{format}' is not one of {', '.join(PARSERS)}")
     parsed = PARSERS[format](text)
-    faults: list[Fault] = list(parsed.faults)
+    faults = parsed.faults
     nodes = check_nodes(parsed, faults)
     edges = check_edges(parsed, nodes, faults)
     names = number_gpus(nodes, faults)
@@ -88,7 +89,7 @@ def _assemble(
     graph = nx.DiGraph(**dict(about) | {"name": source, "family": "from_file"})
     # GPUs first, in rank order, so that a graph's order never depends on how its file was written
     for label in sorted(names, key=lambda label: (names[label][0] != "gpu", names[label])):
-        graph.add_node(names[label], **nodes[label], label=label)
+        graph.add_node(names[label], **{"label": label} | dict(nodes[label]))
     for host, gpu in enumerate(node for node in graph if node[0] == "gpu"):
         graph.nodes[gpu].setdefault("host", host)
     for (tail, head), attributes in edges.items():

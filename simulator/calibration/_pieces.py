@@ -20,14 +20,16 @@ from scipy.optimize import least_squares
 Array = NDArray[np.float64]
 
 MOST_PIECES = 4
-FEWEST_SIZES = 3  # in a piece: two fix a line, the third says how well
+FEWEST_POINTS = 3  # in a piece: two fix a line, the third says how well
 MOST_CUTS = 48  # places where a curve of very many sizes may break
+MOST_POINTS = 400  # looked at when breaks are searched, spread over the logarithm of the size
 ISOLATED = 1.25  # a point so far from what both neighbours allow is an outlier
 DOUBT = 0.1  # weight of an outlier
+PENALTY = 1.5  # on the criterion's price of a parameter: plain, it breaks two of five curves too often
 FLAT = 1e-3  # a line grows at least by this part over its band: no bandwidth is infinite
 _ROUNDS = 12
 _EXACT = 1e-6  # relative error below which nothing is left to explain
-_CHUNK = 2_000_000  # numbers in one array of the search
+_LEAST_NOISE = 1e-4  # relative; no clock is better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,10 @@ def breaks(sizes: Array, times: Array, weights: Array, expected: Collection[int]
     list of int
         First point of each piece; 0 is the first.
     """
+    if len(sizes) > MOST_POINTS:
+        some = spread(sizes, MOST_POINTS)
+        near = {int(np.searchsorted(some, place)) for place in expected}
+        return [int(some[k]) for k in breaks(sizes[some], times[some], weights[some], near)]
     cuts = _cuts(sizes, expected)
     cost = _costs(sizes, times, weights, cuts)
     last, total = len(cuts) - 1, float(weights.sum())
@@ -104,45 +110,50 @@ def breaks(sizes: Array, times: Array, weights: Array, expected: Collection[int]
     ends = [(key, found) for key, found in best.items() if key[0] == last]
 
     def criterion(pieces: int, away: int, error: float) -> float:
-        return 2 * total * math.log(max(error / total, _EXACT)) + (2 * pieces + away) * math.log(total)
+        parameters = 2 * pieces + away
+        return 2 * total * math.log(max(error / total, _EXACT)) + PENALTY * parameters * math.log(total)
 
     return min(ends, key=lambda end: criterion(end[0][1], end[0][2], end[1][0]))[1][1]
 
 
+def spread(sizes: Array, count: int) -> NDArray[np.intp]:
+    """Return at most ``count`` of the points, alike far apart on a logarithmic scale, both ends among them.
+
+    Parameters
+    ----------
+    sizes : array
+        Bytes, growing.
+    count : int
+        Two or more.
+    """
+    wanted = np.geomspace(sizes[0], sizes[-1], count)
+    return np.unique(np.clip(np.searchsorted(sizes, wanted), 0, len(sizes) - 1))
+
+
 def _cuts(sizes: Array, expected: Collection[int]) -> list[int]:
-    """Return the points where a piece may start, and the number of points; never inside of one size."""
-    steps = [k for k in range(1, len(sizes)) if sizes[k] > sizes[k - 1]]
-    if len(steps) > MOST_CUTS:
-        spread = np.linspace(0, len(steps) - 1, MOST_CUTS).astype(int)
-        steps = sorted({*(steps[k] for k in spread), *(k for k in steps if k in expected)})
-    return [0, *steps, len(sizes)]
+    """Return the points where a piece may start, and the number of points."""
+    starts = set(range(1, len(sizes)))
+    if len(starts) > MOST_CUTS:
+        starts &= {*map(int, spread(sizes, MOST_CUTS)), *expected}
+    return [0, *sorted(starts), len(sizes)]
 
 
 def _costs(sizes: Array, times: Array, weights: Array, cuts: Sequence[int]) -> Array:
-    """Return the sum of absolute relative errors of the best line between any two cuts; infinite if too few."""
+    """Return the summed relative errors of the best line between any two cuts; infinite if too few."""
     cost = np.full((len(cuts), len(cuts)), math.inf)
-    number = np.concatenate([[0], np.cumsum(np.diff(sizes) > 0)])
-    needed = min(FEWEST_SIZES, int(number[-1]) + 1)
-    pairs = [
-        (i, j)
-        for i in range(len(cuts))
-        for j in range(i + 1, len(cuts))
-        if number[cuts[j] - 1] - number[cuts[i]] + 1 >= needed
-    ]
-    at_once = max(1, _CHUNK // len(sizes))
+    needed = min(FEWEST_POINTS, len(sizes))
+    pairs = [(i, j) for i in range(len(cuts)) for j in range(i + 1, len(cuts)) if cuts[j] - cuts[i] >= needed]
     places = np.arange(len(sizes))
-    for first in range(0, len(pairs), at_once):
-        some = pairs[first : first + at_once]
-        begin, end = (np.array([cuts[pair[side]] for pair in some])[:, None] for side in (0, 1))
-        inside = np.where((places >= begin) & (places < end), weights, 0.0)
-        residuals = _least_absolute(sizes / sizes[-1], times / times[-1], inside)
-        for (i, j), total in zip(some, (inside * abs(residuals)).sum(axis=1), strict=True):
-            cost[i, j] = total
+    begin, end = (np.array([cuts[pair[side]] for pair in pairs])[:, None] for side in (0, 1))
+    inside = np.where((places >= begin) & (places < end), weights, 0.0)
+    residuals, _ = _least_absolute(sizes / sizes[-1], times / times[-1], inside)
+    for (i, j), total in zip(pairs, (inside * abs(residuals)).sum(axis=1), strict=True):
+        cost[i, j] = total
     return cost
 
 
-def _least_absolute(sizes: Array, times: Array, weights: Array) -> Array:
-    """Return the relative residuals of the lines of least absolute error, one a row of weights."""
+def _least_absolute(sizes: Array, times: Array, weights: Array) -> tuple[Array, Array]:
+    """Return the lines of least absolute error, one a row of weights: relative residuals, and both terms."""
     u, v = 1 / times, sizes / times
     pull = weights
     for _ in range(_ROUNDS):  # reweighted least squares
@@ -156,7 +167,7 @@ def _least_absolute(sizes: Array, times: Array, weights: Array) -> Array:
         )
         residuals = np.outer(alpha, u) + np.outer(slope, v) - 1
         pull = weights / np.maximum(abs(residuals), _EXACT)
-    return residuals
+    return residuals, np.stack([alpha, slope], axis=1)
 
 
 def lines(sizes: Array, times: Array, weights: Array, starts: Sequence[int]) -> list[Line]:
@@ -171,14 +182,14 @@ def lines(sizes: Array, times: Array, weights: Array, starts: Sequence[int]) -> 
     """
     ends = [*starts[1:], len(sizes)]
     parts = [slice(start, stop) for start, stop in zip(starts, ends, strict=True)]
-    rough = np.concatenate(
-        [
-            _least_absolute(sizes[p] / sizes[p][-1], times[p] / times[p][-1], weights[p][None])[0]
-            for p in parts
-        ]
-    )
-    scale = max(float(np.median(abs(rough))), _EXACT)
-    fits = [_soft(sizes[p], times[p], weights[p], scale) for p in parts]
+    rough = [
+        _least_absolute(sizes[p] / sizes[p][-1], times[p] / times[p][-1], weights[p][None]) for p in parts
+    ]
+    scale = max(float(np.median(np.concatenate([abs(found[0]) for found, _ in rough]))), _LEAST_NOISE)
+    fits = [
+        _soft(sizes[p], times[p], weights[p], scale, found[0])
+        for p, (_, found) in zip(parts, rough, strict=True)
+    ]
     freedom = max(float(weights.sum()) - 2 * len(parts), 1.0)
     variance = 2 * sum(fit[2] for fit in fits) / freedom
     return [
@@ -186,16 +197,17 @@ def lines(sizes: Array, times: Array, weights: Array, starts: Sequence[int]) -> 
     ]
 
 
-def _soft(sizes: Array, times: Array, weights: Array, scale: float) -> tuple[Array, Array, float]:
+def _soft(
+    sizes: Array, times: Array, weights: Array, scale: float, rough: Array
+) -> tuple[Array, Array, float]:
     """Return the two terms at the largest size over its time, the Jacobian's square and the cost."""
     root = np.sqrt(weights)
     terms = np.stack([times[-1] / times, times[-1] / times * sizes / sizes[-1]], axis=1)
-    least = FLAT
     found = least_squares(
         lambda x: root * (terms @ x - 1),
-        x0=[0.5, 0.5],
-        jac=lambda x: root[:, None] * terms,
-        bounds=([0.0, least], [np.inf, np.inf]),
+        x0=np.maximum(rough, [1e-9, 2 * FLAT]),
+        jac=lambda _: root[:, None] * terms,
+        bounds=([0.0, FLAT], [np.inf, np.inf]),
         loss="soft_l1",
         f_scale=scale,
         x_scale="jac",

@@ -1,4 +1,7 @@
-"""What a collective can be told besides ranks and size: the keywords of its `cost` and `steps`."""
+"""What a collective can be told besides ranks and size: the keywords of its `cost`.
+
+Those of its `steps` are some of them.
+"""
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
@@ -10,8 +13,7 @@ from simulator.errors import unknown
 
 def options(module: ModuleType) -> dict[str, Any]:
     """Return the keyword options of an algorithm with their defaults, sorted by name."""
-    found = _keywords(module.cost) | _keywords(module.steps)
-    return dict(sorted((found | _keywords(module.cost)).items()))
+    return dict(sorted(_keywords(module.cost).items()))
 
 
 def check_options(module: ModuleType, given: Mapping[str, Any]) -> None:

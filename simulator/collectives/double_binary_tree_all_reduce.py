@@ -11,7 +11,7 @@ OP = "all_reduce"
 
 def packet_count(ranks: int, size: float, link: AlphaBeta) -> int:
     """Return the best number of packets of a broadcast, which both phases use."""
-    return double_binary_tree_broadcast.packet_count(ranks, size, AlphaBeta(link.alpha, link.bandwidth))
+    return double_binary_tree_broadcast.packet_count(ranks, size, link)
 
 
 def steps(ranks: int, size: float, *, packets: int = 1) -> Iterator[list[Message]]:

@@ -12,7 +12,7 @@ OP = "broadcast"
 
 def packet_count(ranks: int, size: float, link: AlphaBeta) -> int:
     r"""Return the best number of packets, :math:`K^* = \sqrt{(2h-2)n/(\alpha B)}`, as a whole number."""
-    return whole_count(max(0, 2 * rounds(ranks) - 2), size, link)
+    return whole_count(max(0, 2 * rounds(ranks) - 2), size, AlphaBeta(link.alpha, link.bandwidth))
 
 
 def steps(ranks: int, size: float, *, packets: int = 1) -> Iterator[list[Message]]:
@@ -36,5 +36,5 @@ def cost(ranks: int, size: float, link: AlphaBeta, *, packets: int | None = None
     .. [1] Sanders, Speck, Träff, Parallel Computing 35(12), 2009
     """
     without_gamma = AlphaBeta(link.alpha, link.bandwidth)
-    count = packet_count(ranks, size, without_gamma) if packets is None else check_packets(packets)
+    count = packet_count(ranks, size, link) if packets is None else check_packets(packets)
     return pipelined(fill(ranks, count), size, without_gamma, count)

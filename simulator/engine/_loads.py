@@ -48,15 +48,18 @@ class Loads:
         self.phases = 0
         self.messages = 0
 
-    def add(self, phase: Sequence[Message]) -> Load:
-        """Count a phase and return its load."""
-        pattern = tuple((message.src, message.dst, message.size) for message in phase)
+    def of(self, phase: Sequence[Message]) -> Load:
+        """Return the load of a phase that was counted."""
+        return self._known[_pattern(phase)]
+
+    def add(self, phase: Sequence[Message]) -> None:
+        """Count a phase."""
+        pattern = _pattern(phase)
         self._times[pattern] += 1
         self.phases += 1
         self.messages += len(phase)
         if pattern not in self._known:
             self._known[pattern] = self._load(pattern)
-        return self._known[pattern]
 
     def pairs(self) -> set[tuple[int, int]]:
         """Return who sends to whom."""
@@ -101,6 +104,10 @@ class Loads:
             for size, path in routed
         )
         return Load(dict(sizes), tuple(drains))
+
+
+def _pattern(phase: Sequence[Message]) -> Pattern:
+    return tuple((message.src, message.dst, message.size) for message in phase)
 
 
 def _bytes(sizes: Counter[float]) -> float:

@@ -1,6 +1,6 @@
 """What lies between two ranks: the links a message crosses, their latency and what they let through."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -54,12 +54,17 @@ class Paths:
         The node of each rank.
     routes : Routes
         Chooses among ways.
+    outside : bool
+        Whether the switches that reduce are those of the network, beyond a GPU's adapter where it has one.
     """
 
-    def __init__(self, graph: nx.DiGraph, nodes: Sequence[GraphNode], routes: Routes) -> None:
+    def __init__(
+        self, graph: nx.DiGraph, nodes: Sequence[GraphNode], routes: Routes, *, outside: bool = False
+    ) -> None:
         self._graph = graph
         self._nodes = nodes
         self._routes = routes
+        self._outside = outside
         self._known: dict[tuple[int, int], Path] = {}
 
     def path(self, src: int, dst: int) -> Path:
@@ -73,6 +78,17 @@ class Paths:
         """Return how many other GPUs a rank is wired to directly."""
         node = self._nodes[rank]
         return sum(self._graph.nodes[other]["kind"] == "gpu" for other in self._graph.successors(node))
+
+    def check_switch(self, ranks: Iterable[int]) -> None:
+        """Raise InfeasibleError unless ranks that use one switch are next to one, or to a network of them."""
+        nodes = [self._nodes[rank] for rank in sorted(ranks)]
+        ways = [_ways_to_switch(self._graph, node, outside=self._outside) for node in nodes]
+        switches = {frozenset(way[-1][1] for way in found) for found in ways}
+        if len(switches) > 1 and not self._outside:
+            raise InfeasibleError(
+                f"the {len(ways)} ranks that should reduce in one switch are next to different ones",
+                hint="an algorithm of several levels, as nvls_tree",
+            )
 
     def bandwidth(self, edge: Edge) -> float:
         """Return bytes/s of a link."""
@@ -90,7 +106,7 @@ class Paths:
     def _switch(self, src: int, dst: int) -> Path:
         """Return the way to or from the switch; it waits as long as a way through the switch would take."""
         node = self._nodes[max(src, dst)]
-        ups = _ways_to_switch(self._graph, node)
+        ups = _ways_to_switch(self._graph, node, outside=self._outside)
         downs = [tuple((head, tail) for tail, head in reversed(way)) for way in ups]
         ways = ups if dst < 0 else downs
         bandwidth = len(ways) * min(self.bandwidth(edge) for way in ways for edge in way)
@@ -99,21 +115,21 @@ class Paths:
         return Path(edges, (1 / len(ways),) * len(edges), latency, bandwidth)
 
 
-def _ways_to_switch(graph: nx.DiGraph, gpu: GraphNode) -> list[tuple[Edge, ...]]:
+def _ways_to_switch(graph: nx.DiGraph, gpu: GraphNode, *, outside: bool) -> list[tuple[Edge, ...]]:
     """Return the ways from a GPU to the switches next to it, straight or else through an adapter."""
-    ways: list[tuple[Edge, ...]] = [((gpu, head),) for head in graph.successors(gpu)]
+    heads = list(graph.successors(gpu))
+    adapters = [head for head in heads if graph.nodes[head]["kind"] in _ADAPTERS]
+    ways: list[tuple[Edge, ...]] = [((gpu, head),) for head in (adapters if outside and adapters else heads)]
     while ways:
         found = [way for way in ways if graph.nodes[way[-1][1]]["kind"] not in _CANNOT_REDUCE]
         if found:
             best = max(graph.edges[way[-1]]["bandwidth_Bps"] for way in found)
             return [way for way in found if graph.edges[way[-1]]["bandwidth_Bps"] == best]
-        adapters = [way for way in ways if graph.nodes[way[-1][1]]["kind"] in _ADAPTERS]
         ways = [
             (*way, (way[-1][1], head))
-            for way in adapters
+            for way in ways
+            if graph.nodes[way[-1][1]]["kind"] in _ADAPTERS
             for head in graph.successors(way[-1][1])
             if head != gpu
         ]
-    raise InfeasibleError(
-        f"no switch that could reduce next to {gpu}", hint="an algorithm that reduces in the GPUs"
-    )
+    raise InfeasibleError(f"no switch that could reduce next to {gpu}", hint="one that reduces in GPUs")

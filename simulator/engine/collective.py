@@ -31,7 +31,8 @@ class CollectiveRun:
     volume_bytes_per_rank : float
         Bytes sent by the rank that sends most.
     bottleneck : tuple of edge and float, or None
-        The link that is busy for the largest part of the time, and that part; None if no byte moved.
+        The link that is busy for the largest part of the time, and that part; None if no byte moved. Above 1
+        the formula, which knows no links shared by several ranks, promises more than the link can carry.
     link_bytes : dict
         Bytes on each link that carried any.
     """
@@ -82,7 +83,8 @@ def run(
         Chooses among ways; by default fewest hops, equal ones by a hash.
     **given
         Options of the algorithm. What it could know from the fabric is taken from there unless given: the
-        number of packets, the links of each level, the cables a rank has to others.
+        number of packets, the shape of a torus or of machines, the links of each level, the cables to
+        neighbours.
 
     Raises
     ------
@@ -116,7 +118,7 @@ _SECONDS: dict[str, Callable[[Plan], float]] = {
 
 
 def _result(plan: Plan, seconds: float) -> CollectiveRun:
-    loads = plan.loads()
+    loads = plan.loads
     on_link = {edge: size for edge, size in loads.link_bytes().items() if size}
     busy = {edge: size / plan.paths.bandwidth(edge) / seconds for edge, size in on_link.items()}
     worst = max(busy, key=lambda edge: busy[edge], default=None)

@@ -1,7 +1,9 @@
 """A collective laid over a fabric: its formula, its one bundle of bytes, its messages."""
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import inf, isfinite, prod
 from types import ModuleType
 from typing import Any
@@ -20,7 +22,7 @@ from simulator.network.flows import Flow, Link
 from topologies._routing import Router
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: `loads` is worked out once
 class Plan:
     """A collective laid over a fabric.
 
@@ -56,6 +58,7 @@ class Plan:
         """Yield the messages that move together, phase by phase."""
         return phases(self.module.steps(self.ranks, self.size, **accepted(self.module.steps, self.options)))
 
+    @cached_property
     def loads(self) -> Loads:
         """Return what all phases put on the links."""
         loads = Loads(self.paths)
@@ -65,7 +68,7 @@ class Plan:
 
     def formula(self) -> float:
         """Return the closed form on the slowest path between any two ranks that talk, s."""
-        link = self.slowest(self.loads().pairs())
+        link = self.slowest(self.loads.pairs())
         return float(
             self.module.cost(self.ranks, self.size, link, **accepted(self.module.cost, self.options))
         )
@@ -100,15 +103,14 @@ class Plan:
         start-ups and reductions are its latency, and the private link holds it to the time that its phases
         need to drain.
         """
-        loads = Loads(self.paths)
-        waiting, total = self._clock(loads)
-        on_link = {edge: size for edge, size in loads.link_bytes().items() if size}
+        waiting, total = self._clock()
+        on_link = {edge: size for edge, size in self.loads.link_bytes().items() if size}
         if not on_link:
             return Flow(id=name, route=(), size=0.0, latency=total), {}
         needs = {edge: size / self.paths.bandwidth(edge) for edge, size in on_link.items()}
         busiest = max(needs, key=lambda edge: needs[edge])
         drain = max(total - waiting, needs[busiest])  # a link may need longer than ranks that wait for no one
-        size = on_link[busiest] / loads.crowd(busiest)  # so that it gets the share of that many messages
+        size = on_link[busiest] / self.loads.crowd(busiest)  # so that it gets the share of that many messages
         own: Hashable = ("bundle", name)
         flow = Flow(
             id=name,
@@ -121,11 +123,11 @@ class Plan:
 
     def links(self) -> dict[Hashable, Link]:
         """Return the links that the messages cross."""
-        edges = {edge for src, dst in self.loads().pairs() for edge in self.paths.path(src, dst).edges}
+        edges = {edge for src, dst in self.loads.pairs() for edge in self.paths.path(src, dst).edges}
         return {edge: Link(self.paths.bandwidth(edge), self.paths.latency([edge])) for edge in edges}
 
-    def _clock(self, loads: Loads) -> tuple[float, float]:
-        """Return when the last rank is done if bytes cost nothing, and if they do; account for the phases."""
+    def _clock(self) -> tuple[float, float]:
+        """Return when the last rank is done if bytes cost nothing, and if they do."""
         drains: dict[Message, float] = {}
 
         def send(message: Message, after: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -140,9 +142,18 @@ class Plan:
 
         order: Order[tuple[float, float]] = Order(send, join, self.gamma)
         for phase in self.phases():
-            drains = dict(zip(phase, loads.add(phase).drains, strict=True))
+            drains = dict(zip(phase, self.loads.of(phase).drains, strict=True))
             order.follow(phase)
         return _latest([*order.sent.values(), *order.received.values()])
+
+    def check_switches(self) -> None:
+        """Raise InfeasibleError unless the ranks that reduce in one switch are next to one."""
+        users: dict[int, set[int]] = defaultdict(set)
+        for src, dst in self.loads.pairs():
+            if min(src, dst) < 0:
+                users[min(src, dst)].add(max(src, dst))
+        for ranks in users.values():
+            self.paths.check_switch(ranks)
 
     def slowest(self, pairs: Iterable[tuple[int, int]]) -> AlphaBeta:
         """Return the link that the slowest and narrowest path of some pairs of ranks looks like."""
@@ -188,13 +199,29 @@ def lay(
             raise UsageError(f"{what} must be a number from {least} on, got {number}")
     check_options(module, given)
     nodes = place(graph, ranks, placement, given.get("servers") or 0)
-    paths = Paths(graph, nodes, router or Router(graph))
-    plan = Plan(module=module, ranks=ranks, size=size, paths=paths, alpha=alpha, gamma=gamma, options=given)
-    return _informed(plan)
+    paths = Paths(graph, nodes, router or Router(graph), outside=given.get("switch_levels", 1) > 1)
+    shape = {} if "shape" in given or placement is not None else _shape(graph, module, ranks)
+    plan = Plan(
+        module=module, ranks=ranks, size=size, paths=paths, alpha=alpha, gamma=gamma, options=shape | given
+    )
+    plan = _informed(plan)
+    plan.check_switches()
+    return plan
+
+
+def _shape(graph: nx.DiGraph, module: ModuleType, ranks: int) -> dict[str, tuple[int, ...]]:
+    """Return the shape that a torus or the machines of a fabric give to an algorithm that has one."""
+    known, dims, local = options(module), graph.graph.get("dims", ()), graph.graph.get("gpus_per_node", 1)
+    if {"shape", "links"} <= known.keys() and dims and prod(dims) == ranks:
+        return {"shape": tuple(reversed(dims))}  # the fabric's ranks run along its last dimension first
+    if {"shape", "levels"} <= known.keys() and local > 1 and (ranks <= local or ranks % local == 0):
+        inside = min(ranks, local)
+        return {"shape": (inside, ranks // inside)}
+    return {}
 
 
 def _informed(plan: Plan) -> Plan:
-    """Return the plan with the options that were left out and that the fabric can tell."""
+    """Return the plan with the options that were left out and that its paths can tell."""
     missing = set(options(plan.module)) - set(plan.options)
     if "links" in missing:
         wired = min(plan.paths.neighbours(rank) for rank in range(plan.ranks))
@@ -203,7 +230,7 @@ def _informed(plan: Plan) -> Plan:
         plan = plan.with_options(levels=_levels(plan))
     if "packets" in missing:
         shaped = accepted(plan.module.packet_count, plan.options)
-        link = plan.slowest(plan.loads().pairs())
+        link = plan.slowest(plan.loads.pairs())
         plan = plan.with_options(packets=plan.module.packet_count(plan.ranks, plan.size, link, **shaped))
     return plan
 
@@ -213,7 +240,7 @@ def _levels(plan: Plan) -> list[AlphaBeta]:
     shape = plan.options.get("shape") or near_square(plan.ranks)
     pairs: dict[int, set[tuple[int, int]]] = {level: set() for level in range(len(shape))}
     spans = [prod(shape[: level + 1]) for level in range(len(shape))]
-    for src, dst in plan.loads().pairs():
+    for src, dst in plan.loads.pairs():
         together = (
             level for level, span in enumerate(spans) if min(src, dst) < 0 or src // span == dst // span
         )

@@ -180,7 +180,9 @@ def by_level(graph: nx.DiGraph) -> Places:
     places: Places = {gpu: (float(index), 0.0) for index, gpu in enumerate(gpu_nodes(graph))}
     switches = [node for node, kind in graph.nodes(data="kind") if kind != "gpu"]
     for node in sorted(switches, key=lambda node: (graph.nodes[node].get("level", 0), repr(node))):
-        places[node] = (_centre(graph, node, places), 1.5 * (graph.nodes[node].get("level", 0) + 1))
+        children = [places[child][0] for child in graph.successors(node) if child in places]
+        middle = sum(children) / len(children) if children else 0.0
+        places[node] = (middle, 1.5 * (graph.nodes[node].get("level", 0) + 1))
     return places
 
 

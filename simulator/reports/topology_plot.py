@@ -221,7 +221,7 @@ def _finish(axes: Axes, graph: nx.DiGraph, widths: dict[float, tuple[float, str]
     ]  # fmt: skip
     handles += [
         Line2D([], [], color=_LINK, linewidth=width, alpha=0.85, label=words)
-        for width, words in widths.values()
+        for width, words in _evenly(list(widths.values()), 6)
     ]
     axes.legend(
         handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False,
