@@ -123,7 +123,7 @@ class Profile:
     fabric : str
         The catalogue's fabric that it was measured on; empty if that is in no catalogue.
     table : mapping
-        The ``[fabric]`` table that stands for it otherwise.
+        The other keys of ``[fabric]``: ``gpus``, how many there are, or what stands for it in no catalogue.
     sources, pieces, series : tuple
         Files measured, the fit, and the points themselves.
     """
@@ -207,17 +207,16 @@ def parse(tables: Mapping[str, Any], source: str) -> Profile:
 
 
 def _fabric(table: Any, faults: list[Fault]) -> tuple[str, Mapping[str, Any]]:
-    """Return the name of the catalogue's fabric, else the table; what is in it is for others to judge."""
+    """Return the name of the catalogue's fabric and the other keys; what they mean is for others to judge."""
     if not isinstance(table, dict):
         faults.append(Fault("must be a table", "fabric"))
-    elif "base" not in table:
+        return "", {}
+    if "base" not in table:
         return "", table
-    elif fault := name_fault(table["base"]):
+    if fault := name_fault(table["base"]):
         faults.append(Fault(fault, "fabric.base"))
-    else:
-        _unknown(table, ("base",), "fabric.", faults)
-        return table["base"], {}
-    return "", {}
+    _unknown(table, ("base", "gpus"), "fabric.", faults)
+    return table["base"], {key: value for key, value in table.items() if key != "base"}
 
 
 def _unknown(table: Mapping[str, Any], known: Iterable[str], place: str, faults: list[Fault]) -> None:
@@ -282,7 +281,7 @@ def _disagreements(pieces: list[Piece], series: list[Series]) -> Iterable[Fault]
 
 def write(profile: Profile) -> str:
     """Return the text of a profile file; `read` gives back the same profile, to the last digit."""
-    base = {"base": profile.fabric} if profile.fabric else profile.table
+    base = ({"base": profile.fabric} if profile.fabric else {}) | dict(profile.table)
     lines = [*entries({"schema": SCHEMA, "kind": KIND, "name": profile.name}), "", "[fabric]", *entries(base)]
     for key, rows in (("source", profile.sources), ("piece", profile.pieces), ("series", profile.series)):
         for row in rows:

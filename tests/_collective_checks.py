@@ -2,7 +2,11 @@
 
 from collections import defaultdict
 
+import networkx as nx
+
 from simulator.collectives import COLLECTIVES
+from topologies import star
+from topologies._graph import Cable
 
 # every file is tried as it is, these with further options too
 VARIANTS = {
@@ -101,3 +105,24 @@ def finish(all_steps, alpha, bandwidth, gamma):
             sent[m.src] = max(sent[m.src], end)
             received[m.dst] = max(received[m.dst], end + gamma * adding[m.dst])
     return max([*sent.values(), *received.values()], default=0.0)
+
+
+def idle_switch(ranks, bandwidth=50e9, latency=1e-6):
+    link = Cable(bandwidth_Bps=bandwidth, latency_s=latency)
+    return star.build(ranks + 3, link=link, switch_latency_s=latency / 2)  # three more ports, for servers
+
+
+def two_levels(local, nodes, inside, between):
+    """Return nodes of GPUs on a switch of their own, and for every GPU a port to the switch of all nodes."""
+    graph = nx.DiGraph(gpus_per_node=local)
+    graph.add_node(("spine", 0), kind="spine")
+    for rank in range(local * nodes):
+        graph.add_node(("gpu", rank), kind="gpu")
+        graph.add_node(("nic", rank), kind="nic")
+        graph.add_node(("nvswitch", rank // local), kind="nvswitch")
+        wires = [(("gpu", rank), ("nvswitch", rank // local), inside), (("nic", rank), ("spine", 0), between)]
+        for one, other, link in [*wires, (("gpu", rank), ("nic", rank), Cable(bandwidth_Bps=1e15))]:
+            attributes = {"bandwidth_Bps": link.bandwidth_Bps, "latency_s": link.latency_s}
+            graph.add_edge(one, other, **attributes)
+            graph.add_edge(other, one, **attributes)
+    return graph

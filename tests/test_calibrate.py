@@ -315,7 +315,7 @@ def test_the_table_says_band_errors_range_and_file(commsim, table: Path):
 
 @pytest.mark.parametrize("fabric", ["dgx-h100-ib400", None])
 def test_what_it_writes_is_a_fabric(commsim, table: Path, fabric: str | None):
-    from simulator.cli._fabric import load
+    from simulator.engine.fabric import load
 
     output = table.with_name("mine.toml")
     assert commsim("calibrate", table, *(["--fabric", fabric] if fabric else []), "-o", output).status == 0
@@ -329,11 +329,20 @@ def test_what_it_writes_is_a_fabric(commsim, table: Path, fabric: str | None):
     assert (read(again).fabric, read(again).table) == (read(output).fabric, read(output).table)
 
 
+def test_a_fabric_that_has_its_gpus_keeps_them(commsim, table: Path):
+    fabric = table.with_name("f.toml")
+    fabric.write_text('[fabric]\nbase = "dgx-h100-ib400"\ngpus = 32\n')
+    output = table.with_name("mine.toml")
+    assert commsim("calibrate", table, "--fabric", fabric, "-o", output).status == 0
+    assert (read(output).fabric, read(output).table) == ("dgx-h100-ib400", {"gpus": 32})
+
+
 def test_what_is_typed_wrong_writes_nothing(commsim, table: Path):
     output = table.with_name("mine.toml")
     graph = table.with_name("g.json")
     table.with_name("a.toml").write_bytes(table.read_bytes())
     table.with_name("small.toml").write_text('[fabric]\nbase = "dgx-h100"\n')
+    table.with_name("few.toml").write_text('[fabric]\nbase = "dgx-h100-ib400"\ngpus = 8\n')
     table.with_name("none.toml").write_text("x = 1\n")
     for arguments, status, first in [
         ((table,), 2, "error: -o is missing"),
@@ -370,7 +379,9 @@ def test_what_is_typed_wrong_writes_nothing(commsim, table: Path):
         assert (done.status, done.stdout) == (status, ""), arguments
         assert done.stderr.startswith(first), done.stderr
     assert table.with_name("a.toml").read_bytes() == table.read_bytes()
-    assert {path.name for path in table.parent.iterdir()} == {"runs.csv", "a.toml", "small.toml", "none.toml"}
+    assert {path.name for path in table.parent.iterdir()} == {
+        "runs.csv", "a.toml", "small.toml", "few.toml", "none.toml",
+    }  # fmt: skip
 
 
 def test_a_refused_log_leaves_the_old_file_as_it_was(commsim, table: Path):

@@ -17,8 +17,8 @@ from simulator.engine.collective_plan import lay
 from simulator.engine.placement import place
 from simulator.errors import InfeasibleError, UsageError
 from simulator.network.flows import Flow, Link, replay
-from tests._collective_checks import CASES
-from topologies import leaf_spine, parameter_server, ring, star, torus
+from tests._collective_checks import CASES, idle_switch, two_levels
+from topologies import leaf_spine, parameter_server, ring, torus
 from topologies._graph import Cable, Tier
 from topologies._machine import bare
 from topologies._routing import Router
@@ -28,32 +28,11 @@ CABLE = Cable(bandwidth_Bps=50e9, latency_s=1e-6)
 CONTENDED = 0.25  # stated bound of fluid against messages where links are shared
 
 
-def idle_switch(ranks, bandwidth=50e9, latency=1e-6):
-    link = Cable(bandwidth_Bps=bandwidth, latency_s=latency)
-    return star.build(ranks + 3, link=link, switch_latency_s=latency / 2)  # three more ports, for servers
-
-
 def times(graph, name, ranks, size, **settings_):
     return [
         run(graph, COLLECTIVES[name], ranks, size, fidelity=fidelity, **settings_).time_s
         for fidelity in FIDELITIES
     ]
-
-
-def two_levels(local, nodes, inside, between):
-    """Return nodes of GPUs on their own switch, and for every GPU a second port to the switch of all nodes."""
-    graph = nx.DiGraph(gpus_per_node=local)
-    graph.add_node(("spine", 0), kind="spine")
-    for rank in range(local * nodes):
-        graph.add_node(("gpu", rank), kind="gpu")
-        graph.add_node(("nic", rank), kind="nic")
-        graph.add_node(("nvswitch", rank // local), kind="nvswitch")
-        wires = [(("gpu", rank), ("nvswitch", rank // local), inside), (("nic", rank), ("spine", 0), between)]
-        for one, other, link in [*wires, (("gpu", rank), ("nic", rank), Cable(bandwidth_Bps=1e15))]:
-            attributes = {"bandwidth_Bps": link.bandwidth_Bps, "latency_s": link.latency_s}
-            graph.add_edge(one, other, **attributes)
-            graph.add_edge(other, one, **attributes)
-    return graph
 
 
 def same(found, rel_tol=1e-9):
@@ -151,7 +130,7 @@ def test_servers_of_their_own():
     assert same(times(graph, "parameter_server_all_reduce", 6, 1e8, servers=2, gamma=1e-12))
 
 
-@pytest.mark.parametrize("oversubscription", [1.0, 2.0, 4.0])
+@pytest.mark.parametrize("oversubscription", [2.0, 4.0])
 @pytest.mark.parametrize(
     "name",
     [
@@ -224,38 +203,6 @@ def test_phases_join_what_is_streamed():
     first, second = Message(0, 1, 1.0, (0,)), Message(1, 2, 1.0, (0,), streamed=True)
     assert list(phases([[second], [second], [first], [second]])) == [[second, second], [first, second]]
     assert list(phases([])) == []
-
-
-def test_placement():
-    graph = idle_switch(5)
-    assert place(graph, 3) == (("gpu", 0), ("gpu", 1), ("gpu", 2))
-    assert place(graph, 3, [7, 0, 4]) == (("gpu", 7), ("gpu", 0), ("gpu", 4))
-    assert place(graph, 2, [0, 2], servers=2) == (("gpu", 0), ("gpu", 2), ("gpu", 1), ("gpu", 3))
-    with pytest.raises(InfeasibleError, match="9 ranks need as many GPUs, the fabric has 8"):
-        place(graph, 9)
-    with pytest.raises(InfeasibleError, match="4 servers need as many places, the fabric has 3 left"):
-        place(graph, 5, servers=4)
-    for order in ([0, 1], [0, 0, 1], [0, 1, 8], [0, 1, -1]):
-        with pytest.raises(UsageError, match="must name 3 different GPUs of 0 to 7"):
-            place(graph, 3, order)
-
-
-@given(order=st.permutations(range(8)))
-@settings(max_examples=10, deadline=None)
-def test_placement_does_not_matter_behind_one_switch(order):
-    graph = idle_switch(8)
-    for fidelity in FIDELITIES:
-        placed = run(graph, COLLECTIVES["ring_all_reduce"], 8, 1e8, fidelity=fidelity, placement=order)
-        assert isclose(placed.time_s, 14 * (2.5e-6 + 1e8 / 8 / 50e9), rel_tol=1e-9)
-
-
-def test_placement_matters_between_levels():
-    inside, between = Cable(bandwidth_Bps=450e9), Cable(bandwidth_Bps=50e9)
-    graph = two_levels(4, 2, inside, between)
-    scattered = [0, 4, 1, 5, 2, 6, 3, 7]
-    near = run(graph, COLLECTIVES["rabenseifner_all_reduce"], 8, 1e9, fidelity="messages")
-    far = run(graph, COLLECTIVES["rabenseifner_all_reduce"], 8, 1e9, fidelity="messages", placement=scattered)
-    assert far.time_s != pytest.approx(near.time_s)
 
 
 def test_ranks_that_share_no_switch_cannot_reduce_in_one():

@@ -6,7 +6,7 @@ from pathlib import Path
 import networkx as nx
 import pytest
 
-from simulator.cli._fabric import load
+from simulator.engine.fabric import load
 from simulator.errors import InputError, UsageError
 
 WIRE = {"bandwidth_Bps": 50e9, "latency_s": 1e-6}

@@ -152,7 +152,7 @@ BAD = [  # what is replaced, by what, first fault
     ('[fabric]\nbase = "dgx-h100"', "fabric = 3", "fabric: must be a table"),
     ('base = "dgx-h100"', "base = 7", "fabric.base: must be text on one line"),
     ('base = "dgx-h100"', 'base = "a"\nfamily = "b"', "fabric.family: unknown key 'family'"),
-    ('file = "a.log"', 'file = "/home/me/a.log"', "source[1].file: must be a name without folders"),
+    ('file = "a.log"', 'file = "runs/a.log"', "source[1].file: must be a name without folders"),
     ("0" * 64, "0" * 63, "source[1].sha256: must be 64 hexadecimal digits"),
     ("lines = 40", "lines = 0", "source[1].lines: 0; must be a whole number from 1 on"),
     ("lines = 40", "lines = true", "source[1].lines: True; must be a whole number from 1 on"),

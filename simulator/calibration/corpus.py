@@ -98,7 +98,9 @@ def shipped_rows() -> tuple[LogRow, ...]:
                 size_bytes=int(point["size_bytes"]),
                 time_s=float(point["time_us"]) * 1e-6,
                 in_place=what["in_place"] == "1",
-                time_in_place_s=float(point["time_in_place_us"]) * 1e-6 if point["time_in_place_us"] else None,
+                time_in_place_s=float(point["time_in_place_us"]) * 1e-6
+                if point["time_in_place_us"]
+                else None,
                 dtype=what["dtype"],
                 algorithm_forced=what["algo_forced"],
                 protocol_forced=what["proto_forced"],
@@ -144,3 +146,14 @@ def corpus_of(rows: Iterable[LogRow]) -> Corpus:
 def shipped(family: str) -> Corpus:
     """Return the shipped measurements of one family of libraries."""
     return corpus_of(row for row in shipped_rows() if family_of(row.library) == family)
+
+
+def joined(first: Corpus, second: Corpus) -> Corpus:
+    """Return the points of two corpora as one."""
+    shift = len(first.settings)
+    points = Points(
+        np.concatenate([first.points.which, second.points.which + shift]),
+        np.concatenate([first.points.octave, second.points.octave]),
+        np.concatenate([first.points.repeat, second.points.repeat]),
+    )
+    return Corpus(first.settings + second.settings, points, np.concatenate([first.log_us, second.log_us]))

@@ -76,7 +76,9 @@ COMPONENTS = (
         alike={"op": 0.4, "transport": 0.6, "inside": 0.6, "family": 0.7},
         near={"domains": 2.0, "gpus": 2.0},
     ),
-    Component("F", 0.3, 6.0, only=("fabric",), alike={"library": 0.3, "op": 0.7, "source": 0.5}, near={"gpus": 3.5}),
+    Component(
+        "F", 0.3, 6.0, only=("fabric",), alike={"library": 0.3, "op": 0.7, "source": 0.5}, near={"gpus": 3.5}
+    ),
     Component(
         "O",
         0.2,
@@ -178,7 +180,9 @@ class Features:
         self.numbers = {
             "gpus": np.log2([s.gpus for s in settings]),
             "domains": np.log2([s.domains for s in settings]),
-            "nic": np.log2([max(s.outside_Bps / s.per_domain, 1e9) if s.transport else 1e9 for s in settings]),
+            "nic": np.log2(
+                [max(s.outside_Bps / s.per_domain, 1e9) if s.transport else 1e9 for s in settings]
+            ),
             "link": np.log2([s.inside_Bps or 50e9 for s in settings]),
         }
         self.parted = np.array([s.op in ("all_gather", "reduce_scatter", "all_to_all") for s in settings])
@@ -255,7 +259,8 @@ class Points:
 def gaps(features: Features, left: Points, right: Points) -> tuple[Floats, Floats]:
     """Return distances in octaves between points: of the size, and of the part of one rank."""
     part = [
-        p.octave - np.where(features.parted[p.which], features.numbers["gpus"][p.which], 0.0) for p in (left, right)
+        p.octave - np.where(features.parted[p.which], features.numbers["gpus"][p.which], 0.0)
+        for p in (left, right)
     ]
     return (
         np.abs(left.octave[:, None] - right.octave[None, :]),
@@ -326,4 +331,3 @@ def krige(
     mean = cross @ cho_solve(factor, residual, check_finite=False)
     explained = np.einsum("ij,ji->i", cross, cho_solve(factor, cross.T, check_finite=False))
     return mean, np.sqrt(np.maximum(variance - explained, JITTER))
-

@@ -96,10 +96,18 @@ class Design:
         self.keys = _keys(settings)[:, which]
 
 
-_TRAFFIC = (
-    "outside switch two tree inside_s_per_byte switch_s_per_byte outside_s_per_byte "
-    "steps_inside ring_steps tree_steps"
-).split()
+_TRAFFIC = [
+    "outside",
+    "switch",
+    "two",
+    "tree",
+    "inside_s_per_byte",
+    "switch_s_per_byte",
+    "outside_s_per_byte",
+    "steps_inside",
+    "ring_steps",
+    "tree_steps",
+]
 _KEYS: dict[str, str] = {
     "start_up_us": "family",
     "library_factor": "library",
@@ -183,7 +191,9 @@ def log_microseconds(parameters: Floats, design: Design) -> Floats:
     reached = reached * np.where(design.two, value["share_two_domains"], 1.0)
     wire = np.where(design.outside, np.maximum(design.wire_outside / reached, wire), wire)
     start = value["start_up_us"] * value["library_factor"]
-    start = start * np.where(design.outside, value["network_factor"], 1.0) + value["hop_us"] * design.steps_inside
+    start = (
+        start * np.where(design.outside, value["network_factor"], 1.0) + value["hop_us"] * design.steps_inside
+    )
     ramp = np.where(design.outside, value["ramp_outside"], value["ramp_inside"])
     ring = start + value["hop_factor"] * value["ring_hop_us"] * design.ring_steps
     tree = start + value["hop_factor"] * value["tree_hop_us"] * design.tree_steps

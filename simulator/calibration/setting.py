@@ -49,7 +49,15 @@ _TRANSPORTS = (  # first match wins
     ("roce", r"roce|pollara|ethernet|\bgbe\b|\d+gbe|ionic|spectrum"),
     ("infiniband", r"infiniband|\bib\b|[enh]dr\d*|\bxdr"),
 )
-_DATA_RATES = (("xdr", 800), ("ndr200", 200), ("ndr", 400), ("hdr100", 100), ("hdr", 200), ("edr", 100), ("fdr", 56))
+_DATA_RATES = (
+    ("xdr", 800),
+    ("ndr200", 200),
+    ("ndr", 400),
+    ("hdr100", 100),
+    ("hdr", 200),
+    ("edr", 100),
+    ("fdr", 56),
+)
 _USUAL_PORT = {"volta": 100, "ampere": 200, "hopper": 400, "blackwell": 400, "cdna3": 400}  # Gb/s, nodes.toml
 # Columns that no prediction may look at, and the size: what is left identifies a series.
 _UNSEEN: dict[str, Any] = {
@@ -266,12 +274,16 @@ def outside_of(
     nics = int(count.group(1)) if count else 0
     usual = _USUAL_PORT.get(family, 100)
     if port and not nics and re.search(r"per node", lower) and port > 2 * usual:
-        nics, port = 1, port  # "RoCE 3200 Gb/s per node" is the sum already
+        nics = 1  # "RoCE 3200 Gb/s per node" is the sum already
     if not port:
         port = float(re.sub(r"\D", "", (re.search(r"about (\d+) ?gb/s", lower) or ["0"])[0]) or 0) or usual
         assumed.append(f"{port:.0f} Gb/s a NIC")
     if not nics:
-        nics = 1 if transport in ("roce", "efa", "tcp", "slingshot") and per_node == 1 else max(1, min(per_node, 8))
+        nics = (
+            1
+            if transport in ("roce", "efa", "tcp", "slingshot") and per_node == 1
+            else max(1, min(per_node, 8))
+        )
         if text and port != usual and per_node == 1:
             nics = 1
         assumed.append(f"{nics} NICs a node")

@@ -1,12 +1,12 @@
 r"""Fit the predictor's parameters by what prediction has to do without: blocks of points left out together.
 
-With :math:`K` the covariance of the residuals :math:`r`, the error of predicting a block :math:`b` from all other
-points needs no second solve [1]_:
+With :math:`K` the covariance of the residuals :math:`r`, the error of predicting a block :math:`b` from all
+other points needs no second solve [1]_:
 
 .. math:: e_b = (K^{-1})_{bb}^{-1} (K^{-1} r)_b
 
-The loss is the mean of a smoothed :math:`|e|`, plus a little marginal likelihood that keeps variances honest and
-priors that keep parameters in reach where data say nothing. Its gradient is exact in the matrices.
+The loss is the mean of a smoothed :math:`|e|`, plus a little marginal likelihood that keeps variances honest
+and priors that keep parameters in reach where data say nothing. Its gradient is exact in the matrices.
 
 References
 ----------
@@ -153,7 +153,7 @@ class _Problem:
         left, right = np.zeros((2, count, len(self.blocks)))
         for place, block in enumerate(self.blocks):
             inner = inverse[np.ix_(block.places, block.places)]
-            error = np.linalg.solve(inner, solved[block.places])
+            error: Floats = np.asarray(np.linalg.solve(inner, solved[block.places]), dtype=np.float64)
             value, slope = _penalty(error)
             total += float(block.weight @ value)
             pull = np.linalg.solve(inner, block.weight * slope)
@@ -206,3 +206,34 @@ def _penalty(error: Floats) -> tuple[Floats, Floats]:
     value = np.minimum(size, _CAP) + np.log1p(beyond)
     slope = error / (size + _CORNER) / (1 + beyond)
     return value, slope
+
+
+def left_out(corpus: Corpus, blocks: Sequence[Block], parameters: Floats) -> tuple[Floats, Floats]:
+    """Return error and standard deviation, log scale, of every point predicted without its block.
+
+    Parameters
+    ----------
+    corpus : Corpus
+        All points.
+    blocks : sequence of Block
+        What is left out in turn; a point in several blocks keeps the last one that weighs it.
+    parameters : array
+        As `fit` returns them.
+    """
+    problem = _Problem(corpus, blocks)
+    base, coded = parameters[: problem.mechanism], parameters[problem.mechanism :]
+    values = decode(coded)
+    residual = corpus.log_us - log_microseconds(base, problem.design)
+    matrix = kriging.covariance(problem.features, corpus.points, corpus.points, values)
+    matrix[np.diag_indices_from(matrix)] += kriging.noise(problem.features, corpus.points, values)
+    lower = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+    solved = cho_solve((lower, True), residual, check_finite=False)
+    inverse = lapack.dpotri(lower, lower=1)[0]
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    error, deviation = np.full((2, len(residual)), np.nan)
+    for block in blocks:
+        spread = np.linalg.inv(inverse[np.ix_(block.places, block.places)])
+        weighed = block.weight > 0
+        error[block.places[weighed]] = (spread @ solved[block.places])[weighed]
+        deviation[block.places[weighed]] = np.sqrt(np.diag(spread))[weighed]
+    return error, deviation

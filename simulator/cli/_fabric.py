@@ -1,139 +1,14 @@
-"""FABRIC on the command line: a name of the catalogue, grown as wanted, or a file with the GPUs it has."""
-
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+"""FABRIC on the command line."""
 
 import click
 
-from simulator.cli._kinds import check_name, names
-from simulator.cli._options import COUNT, NameOrFile, usage
-from simulator.errors import Fault, InputError, UsageError
-
-if TYPE_CHECKING:
-    import networkx as nx
+from simulator.cli._kinds import names
+from simulator.cli._options import COUNT, NameOrFile
 
 FABRIC = NameOrFile("fabric", lambda: names("fabrics"), "commsim list fabrics")
-GRAPHS = (".json", ".graphml", ".gml")
-USUAL = (16, 8, 4)  # GPUs of a named fabric when nobody says how many: the first that it can have
 
 fabric_argument = click.argument("fabric", type=FABRIC)
 fabric_option = click.option(
     "--fabric", type=FABRIC, required=True, help="A name of the catalogue or a file."
 )
 gpus_option = click.option("--gpus", type=COUNT, help="GPUs that take part; a file has the GPUs that it has.")
-
-
-def is_file(fabric: str) -> bool:
-    """Tell whether FABRIC means a file: its name ends like one, or there is one."""
-    path = Path(fabric)
-    return (
-        path.suffix in (*GRAPHS, ".toml")
-        or len(path.parts) > 1
-        or (fabric not in names("fabrics") and path.exists())
-    )
-
-
-def load(fabric: str, gpus: int | None) -> tuple["nx.DiGraph", Mapping[str, Any] | None]:
-    """Return the graph that FABRIC stands for, and what was measured on it.
-
-    Parameters
-    ----------
-    fabric : str
-        A name of the catalogue, or a file ``.json .graphml .gml .toml``.
-    gpus : int, optional
-        GPUs that must be there. A named fabric grows to them; left out, a file has all of its own.
-
-    Returns
-    -------
-    networkx.DiGraph
-        With ``gpus`` GPUs or, from a graph file, at least as many.
-    mapping or None
-        The other tables of a TOML file, as `calibrate` writes them beside ``[fabric]``; None for all else.
-
-    Raises
-    ------
-    UsageError
-        An unknown name, a count that the fabric cannot have.
-    InputError
-        A file that is missing or wrong in itself.
-    """
-    if not is_file(fabric):
-        check_name("fabrics", fabric)
-        return _grow(fabric, gpus), None
-    if Path(fabric).suffix == ".toml":
-        return _from_table(fabric, gpus)
-    return _from_graph(fabric, gpus), None
-
-
-def _grow(name: str, gpus: int | None) -> "nx.DiGraph":
-    from topologies import _fabrics
-
-    if gpus is None:
-        return _usual(lambda count: _fabrics.build(name, count))
-    with usage("--gpus"):
-        return _fabrics.build(name, gpus)
-
-
-def _usual(build: Callable[[int], "nx.DiGraph"]) -> "nx.DiGraph":
-    """Return the fabric with a usual number of GPUs; ValueError if it can have none of them."""
-    faults = []
-    for gpus in USUAL:
-        try:
-            return build(gpus)
-        except ValueError as error:
-            faults.append(error)
-    raise faults[0]
-
-
-def _from_graph(file: str, gpus: int | None) -> "nx.DiGraph":
-    from simulator.reading import read_text
-    from topologies._graph import gpu_nodes
-    from topologies.from_file import GraphFault, build
-
-    path = Path(file)
-    if path.is_file() and path.suffix not in GRAPHS:
-        raise InputError(file, f"is no graph file: wanted {' '.join(GRAPHS)} or .toml")
-    try:
-        graph = build(read_text(path), path.suffix.removeprefix("."), file)
-    except GraphFault as error:
-        raise InputError(file, [Fault(fault.message, fault.where) for fault in error.faults]) from None
-    there = len(gpu_nodes(graph))
-    if gpus is not None and gpus > there:
-        raise _too_many(file, gpus, there)
-    return graph
-
-
-def _from_table(file: str, gpus: int | None) -> tuple["nx.DiGraph", Mapping[str, Any]]:
-    """Return the fabric of a ``[fabric]`` table: ``base = NAME`` of the catalogue, or a family with its keys.
-
-    A key ``gpus`` says how many there are; without it the fabric grows.
-    """
-    from simulator.reading import parse_toml, read_text
-    from topologies import _fabrics
-
-    tables = parse_toml(read_text(file), file)
-    table = tables.pop("fabric", None)
-    if not isinstance(table, dict):
-        raise InputError(file, "has no table [fabric]")
-    there, base = table.pop("gpus", None), table.get("base")
-    if there is not None and (isinstance(there, bool) or not isinstance(there, int) or there < 1):
-        raise InputError(file, [Fault("must be a whole number from 1 on", "fabric.gpus")])
-
-    def build(count: int) -> "nx.DiGraph":
-        return _fabrics.build_from_table(table, count) if base is None else _fabrics.build(str(base), count)
-
-    try:
-        graph = _usual(build) if there is None else build(there)
-    except ValueError as error:
-        raise InputError(file, [Fault(str(error), "fabric")]) from None
-    if gpus is None:
-        return graph, tables
-    if there is not None and gpus > there:
-        raise _too_many(file, gpus, there)
-    with usage("--gpus"):
-        return build(gpus), tables
-
-
-def _too_many(file: str, gpus: int, there: int) -> UsageError:
-    return UsageError(f"--gpus {gpus}: {file} has {there} GPUs", where="--gpus", hint=f"--gpus {there}")

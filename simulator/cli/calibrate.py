@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from simulator.cli._fabric import FABRIC, is_file
+from simulator.cli._fabric import FABRIC
 from simulator.cli._kinds import check_name
 from simulator.cli._options import INPUT_FILE, OutputFile, form_options, usage
 from simulator.cli._output import emit, remark, save
@@ -33,6 +33,7 @@ def command(logs: tuple[Path, ...], fabric: str | None, name: str | None, output
     """
     from simulator.calibration.fit import fit
     from simulator.calibration.logs._read import read_measured
+    from simulator.engine.fabric import is_file
     from simulator.profile import Profile, write
 
     title = output.stem if name is None else name
@@ -47,7 +48,7 @@ def command(logs: tuple[Path, ...], fabric: str | None, name: str | None, output
     profile = Profile(
         name=title,
         fabric=base,
-        table={} if base else table or _star(found.pieces),
+        table=table if fabric else _star(found.pieces),
         sources=tuple(_source(path) for path in logs),
         pieces=found.pieces,
         series=found.series,
@@ -64,7 +65,8 @@ def command(logs: tuple[Path, ...], fabric: str | None, name: str | None, output
 
 
 def _ground(fabric: str | None) -> tuple[str, dict[str, Any]]:
-    """Return the name of the catalogue's fabric, or the ``[fabric]`` table of a file."""
+    """Return the name of the catalogue's fabric, else empty, and the other keys of a file's ``[fabric]``."""
+    from simulator.engine.fabric import is_file
     from simulator.reading import parse_toml, read_text
 
     if fabric is None:
@@ -80,15 +82,17 @@ def _ground(fabric: str | None) -> tuple[str, dict[str, Any]]:
     table = parse_toml(read_text(fabric), fabric).get("fabric")
     if not isinstance(table, dict):
         raise InputError(fabric, "has no table [fabric]")
-    if "base" not in table:
-        return "", table
-    if not isinstance(table["base"], str):
+    gpus, base = table.get("gpus", 1), table.get("base", "")
+    if isinstance(gpus, bool) or not isinstance(gpus, int) or gpus < 1:
+        raise InputError(fabric, [Fault("must be a whole number from 1 on", "fabric.gpus")])
+    if not isinstance(base, str):
         raise InputError(fabric, [Fault("must be text", "fabric.base")])
-    return table["base"], {}
+    return base, {key: value for key, value in table.items() if key != "base"}
 
 
 def _machines(fabric: str | None, base: str, table: dict[str, Any]) -> Callable[["Series"], "Machine | None"]:
     """Return what finds the machine of a series: the fabric with the GPUs that took part."""
+    keys = {key: value for key, value in table.items() if key != "gpus"}
 
     def machine(series: "Series") -> "Machine | None":
         from simulator.collectives._nccl import machine_of
@@ -96,12 +100,14 @@ def _machines(fabric: str | None, base: str, table: dict[str, Any]) -> Callable[
 
         if fabric is None:
             return None
-        each = series.gpus_per_node or 0
+        each, there = series.gpus_per_node or 0, table.get("gpus", series.gpus)
+        if series.gpus > there:
+            raise UsageError(f"--fabric {fabric}: has {there} GPUs, the log {series.gpus}", where="--fabric")
         with usage(f"--fabric {fabric}"):
             if base:
                 graph = _fabrics.build(base, series.gpus, gpus_per_node=each)
             else:
-                graph = _fabrics.build_from_table(table, series.gpus, gpus_per_node=each)
+                graph = _fabrics.build_from_table(keys, series.gpus, gpus_per_node=each)
         try:
             return machine_of(graph.graph, series.gpus)
         except ValueError:  # not a machine that NCCL has tables for

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from simulator.cli._fabric import fabric_argument, gpus_option, is_file, load
+from simulator.cli._fabric import fabric_argument, gpus_option
 from simulator.cli._options import OutputFile, form_options
 from simulator.cli._output import emit, save
 
@@ -23,6 +23,8 @@ def command() -> None:
 @form_options
 def show(fabric: str, gpus: int | None) -> None:
     """Count nodes and cables of FABRIC, its diameter and the bandwidth between its halves."""
+    from simulator.engine.fabric import is_file, load
+
     graph, _ = load(fabric, gpus)
     from simulator.reports.tables import facts
     from topologies._measures import bisection, census, diameter
@@ -46,6 +48,8 @@ def show(fabric: str, gpus: int | None) -> None:
 @form_options
 def draw(fabric: str, gpus: int | None, output: Path) -> None:
     """Draw FABRIC: machines, switches by level, cables as thick as they are fast."""
+    from simulator.engine.fabric import is_file, load
+
     graph, _ = load(fabric, gpus)
     import matplotlib as mpl
 
