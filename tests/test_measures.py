@@ -83,9 +83,9 @@ def test_any_connected_graph_as_networkx_sees_it(gpus: int, switches: int, rates
         ("ring-100g", 16, 0, 16, 0, 2),
         ("tree-100g", 16, 0, 30, 15, 1),
         ("parameter-server-100g", 16, 0, 20, 1, 1),
-        # a GPU: 18 NVLinks and a bus to its adapter; a machine: cut off by the loss of its 8 cables; 32 leaves,
-        # 16 spines, 1024 cables as docs.nvidia.com/dgx-superpod/reference-architecture-scalable-infrastructure-b200
-        # prints for 128 machines
+        # a GPU: 18 NVLinks and a bus to its adapter; a machine: lost with its 8 cables; for 128 machines
+        # 32 leaves, 16 spines and 1024 cables between them, as the vendor's reference architecture prints at
+        # docs.nvidia.com/dgx-superpod/reference-architecture-scalable-infrastructure-b200
         ("dgx-h100-ib400", 1024, 19 * 1024, 1024 + 1024, 48, 8),
     ],
 )

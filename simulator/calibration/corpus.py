@@ -8,7 +8,7 @@ the predictor is scored.
 import csv
 import io
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -120,8 +120,15 @@ def shipped_rows() -> tuple[LogRow, ...]:
     return tuple(rows)
 
 
-def corpus_of(rows: Iterable[LogRow]) -> Corpus:
-    """Return measured rows as a corpus; rows of equal setting share one.
+def corpus_of(rows: Iterable[LogRow], setting: Callable[[LogRow], Setting] = of_row) -> Corpus:
+    """Return measured rows as a corpus, spikes left out; rows of equal setting share one.
+
+    Parameters
+    ----------
+    rows : iterable of LogRow
+        Measured rows.
+    setting : callable
+        Tells where a row was measured; by default by the words in it.
 
     Raises
     ------
@@ -133,7 +140,7 @@ def corpus_of(rows: Iterable[LogRow]) -> Corpus:
     for row in rows:
         if row.spike or row.time_s is None:
             continue
-        which.append(places.setdefault(of_row(row), len(places)))
+        which.append(places.setdefault(setting(row), len(places)))
         octave.append(np.log2(max(row.size_bytes, 1)))
         again = row.time_in_place_s
         repeat.append(abs(np.log(again / row.time_s)) if again else 0.0)

@@ -21,8 +21,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from simulator.reports.tables import cell
 
-_HUES = {"ring": "#0072b2", "tree": "#d55e00", "nvls": "#009e73", "nvls_tree": "#8e5ba6"}
-_OTHER_HUES = ("#b8860b", "#cc79a7", "#56b4e9", "#6b7280", "#7a5230", "#2f4b7c")
+_HUES = {  # the same algorithm looks the same in every picture
+    "ring": "#0072b2", "tree": "#d55e00", "double_binary_tree": "#d55e00", "nvls": "#009e73",
+    "nvls_tree": "#8e5ba6", "recursive_doubling": "#cc79a7", "rabenseifner": "#c79a1e",
+}  # fmt: skip
+_OTHER_HUES = ("#56b4e9", "#6b7280", "#7a5230", "#2f4b7c", "#9ab53b", "#e377c2")
 _WHITENED = {"LL": 0.62, "LL128": 0.32}  # share of white in the hue; Simple and unnamed protocols have none
 _TITLES = {"size_bytes": "message size", "gpus": "GPUs", "time_s": "time"}
 _BESIDE: dict[str, Any] = {
@@ -53,10 +56,10 @@ def winner_map(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
     if len(names) != 1:
         raise ValueError(f"a map shows one operation, got {', '.join(names) or 'none'}")
     axes = axes or _new_axes()
-    best = frame.loc[frame.groupby(["gpus", "size_bytes"])["time_s"].idxmin()]
-    op = str(names[0])
+    # the index need not be unique: a frame may be several put together
+    best = _shortened(frame).sort_values("time_s", kind="stable").drop_duplicates(["gpus", "size_bytes"])
     protocols = best["protocol"] if "protocol" in best else [""] * len(best)
-    won = list(zip((name.removesuffix(f"_{op}") for name in best["algorithm"]), protocols, strict=True))
+    won = list(zip(best["algorithm"], protocols, strict=True))
     ways = sorted(set(won))
     colours = _colours(ways)
     best = best.assign(way=[ways.index(way) for way in won])
@@ -72,7 +75,7 @@ def winner_map(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
         for way, colour in zip(ways, colours, strict=True)
     ]
     axes.legend(handles=patches, title="fastest", **_BESIDE)
-    axes.set_title(op.replace("_", " "), loc="left", fontweight="bold")
+    axes.set_title(str(names[0]).replace("_", " "), loc="left", fontweight="bold")
     return axes
 
 
@@ -104,6 +107,7 @@ def against_gpus(frame: pd.DataFrame, axes: Axes | None = None) -> Axes:
 
 def _lines(frame: pd.DataFrame, axes: Axes | None, along: str, keys: Sequence[str]) -> Axes:
     axes = axes or _new_axes()
+    frame = _shortened(frame)
     apart = [key for key in keys if key in frame and frame[key].nunique() > 1]
     groups = list(frame.groupby(apart, sort=False, dropna=False)) if apart else [((), frame)]
     colours = _line_colours(apart, [values for values, _ in groups])
@@ -129,6 +133,14 @@ def _lines(frame: pd.DataFrame, axes: Axes | None, along: str, keys: Sequence[st
     if apart or "measured_s" in frame:
         axes.legend(**_BESIDE)
     return axes
+
+
+def _shortened(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with algorithms by their short names, ``ring`` for ``ring_all_reduce``."""
+    if "algorithm" not in frame:
+        return frame
+    pairs = zip(frame["op"], frame["algorithm"], strict=True)
+    return frame.assign(algorithm=[name.removesuffix(f"_{op}") for op, name in pairs])
 
 
 def _new_axes() -> Axes:
@@ -161,7 +173,7 @@ def _edges(centres: Sequence[float]) -> list[float]:
 
 
 def _colours(ways: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return a colour for each (algorithm,) or (algorithm, protocol): the hue of one, the lightness of both."""
+    """Return a colour for each (algorithm,) or (algorithm, protocol): hue of one, lightness of both."""
     others = sorted({algorithm for algorithm, *_ in ways} - set(_HUES))
     hues = _HUES | {algorithm: _OTHER_HUES[i % len(_OTHER_HUES)] for i, algorithm in enumerate(others)}
     colours = []

@@ -1,0 +1,159 @@
+"""A ring over machines with several NICs: one ring a NIC, each with its part of the bytes.
+
+One ring of all ranks leaves a machine by one NIC. Libraries run as many as there are NICs, turned so that ring c
+enters and leaves by NIC c, and walk every other machine backwards, so that each hop stays on one rail.
+
+References
+----------
+.. [1] NVIDIA/nccl 2.23, src/graph/search.cc: paired rings that cross NICs.
+"""
+
+from collections.abc import Hashable
+from dataclasses import replace
+from math import inf
+from types import ModuleType
+
+import networkx as nx
+
+from simulator.collectives._alpha_beta import AlphaBeta
+from simulator.engine._loads import Loads
+from simulator.engine._paths import Edge, Routes
+from simulator.engine.collective import FIDELITIES, CollectiveRun, Fidelity, run
+from simulator.engine.collective_plan import Plan, lay
+from simulator.errors import UsageError
+from simulator.network.flows import Flow, Link, replay
+
+
+def turned(ranks: int, per_node: int, channel: int) -> list[int]:
+    """Return the GPU of each rank of one ring: machines in order, turned by the channel, odd ones backwards."""
+    order = []
+    for first in range(0, ranks, per_node):
+        around = [first + (channel + step) % per_node for step in range(per_node)]
+        order += around[::-1] if first // per_node % 2 else around
+    return order
+
+
+def run_rings(
+    graph: nx.DiGraph,
+    module: ModuleType,
+    ranks: int,
+    size: float,
+    *,
+    channels: int,
+    fidelity: Fidelity = "formula",
+    alpha: float = 0.0,
+    router: Routes | None = None,
+) -> CollectiveRun:
+    """Return how long a ring algorithm takes with its bytes spread over several turned rings.
+
+    Parameters
+    ----------
+    graph, module, ranks, size, fidelity, alpha, router
+        As `simulator.engine.collective.run`.
+    channels : int
+        Rings; 1 is the plain algorithm.
+
+    Raises
+    ------
+    UsageError
+        Ranks that do not fill machines, an unknown fidelity.
+    """
+    per_node = int(graph.graph.get("gpus_per_node") or 1)
+    if channels <= 1 or ranks <= per_node:
+        return run(graph, module, ranks, size, fidelity=fidelity, alpha=alpha, router=router)
+    if fidelity not in FIDELITIES:
+        raise UsageError(f"unknown fidelity '{fidelity}'", hint=", ".join(FIDELITIES))
+    if ranks % per_node:
+        raise UsageError(f"{ranks} ranks do not fill machines of {per_node} GPUs")
+    plans = [
+        lay(
+            graph,
+            module,
+            ranks,
+            size / channels,
+            placement=turned(ranks, per_node, channel),
+            alpha=alpha,
+            router=router,
+        )
+        for channel in range(channels)
+    ]
+    return _together(plans, _seconds(plans, fidelity))
+
+
+def outline(
+    graph: nx.DiGraph,
+    module: ModuleType,
+    ranks: int,
+    size: float,
+    *,
+    channels: int,
+    router: Routes | None = None,
+) -> CollectiveRun:
+    """Return the closed form of a ring algorithm from its first step alone: every later one is like it.
+
+    Parameters and errors are those of `run_rings`. Counts nothing message by message, so thousands of ranks are
+    no matter.
+    """
+    per_node = int(graph.graph.get("gpus_per_node") or 1)
+    channels = channels if ranks > per_node and ranks % per_node == 0 else 1
+    firsts = []
+    for channel in range(channels):
+        order = turned(ranks, per_node, channel) if channels > 1 else None
+        plan = lay(graph, module, ranks, size / channels, placement=order, router=router)
+        loads = Loads(plan.paths)
+        loads.add(next(iter(plan.phases())))
+        firsts.append((plan, loads))
+    plan, loads = firsts[0]
+    steps = round(module.cost(ranks, 1.0, AlphaBeta(1.0, inf)))
+    seconds = max(float(p.module.cost(ranks, p.size, p.slowest(one.pairs()))) for p, one in firsts)
+    total: dict[Edge, float] = {}
+    for _, one in firsts:
+        for edge, carried in one.link_bytes().items():
+            total[edge] = total.get(edge, 0.0) + carried * steps
+    busy = {edge: carried / plan.paths.bandwidth(edge) / seconds for edge, carried in total.items()}
+    worst = max(busy, key=lambda edge: busy[edge], default=None) if size else None
+    return CollectiveRun(
+        time_s=seconds,
+        steps=steps,
+        messages=steps * channels * ranks,
+        volume_bytes_per_rank=sum(one.sent() for _, one in firsts) * steps,
+        bottleneck=None if worst is None else (worst, busy[worst]),
+        link_bytes={edge: carried for edge, carried in total.items() if carried},
+    )
+
+
+def _seconds(plans: list[Plan], fidelity: Fidelity) -> float:
+    if fidelity == "formula":
+        return max(plan.formula() for plan in plans)
+    links: dict[Hashable, Link] = {}
+    flows: list[Flow] = []
+    for channel, plan in enumerate(plans):
+        links |= plan.links()
+        if fidelity == "fluid":
+            flow, own = plan.bundle(channel)
+            links |= own
+            flows.append(flow)
+        else:
+            flows += plan.messages(channel)
+    return replay(links, flows).makespan
+
+
+def _together(plans: list[Plan], seconds: float) -> CollectiveRun:
+    loads = [plan.loads for plan in plans]
+    on_link: dict[Edge, float] = {}
+    for load in loads:
+        for edge, size in load.link_bytes().items():
+            if size:
+                on_link[edge] = on_link.get(edge, 0.0) + size
+    paths = plans[0].paths
+    busy = {edge: size / paths.bandwidth(edge) / seconds for edge, size in on_link.items()}
+    worst = max(busy, key=lambda edge: busy[edge], default=None)
+    single = CollectiveRun(
+        time_s=seconds,
+        steps=loads[0].phases,
+        messages=sum(load.messages for load in loads),
+        volume_bytes_per_rank=sum(load.sent() for load in loads),
+        bottleneck=None,
+        link_bytes=on_link,
+    )
+    return single if worst is None else replace(single, bottleneck=(worst, busy[worst]))
