@@ -34,22 +34,26 @@ def regimes(settings: Sequence[Setting], which: NDArray[np.int64], octave: Float
     return [regime(settings[place], float(size)) for place, size in zip(which, octave, strict=True)]
 
 
-def factors(corpus: Corpus, error: Floats, deviation: Floats) -> dict[str, list[float]]:
+def factors(
+    corpus: Corpus, places: NDArray[np.int64], error: Floats, deviation: Floats
+) -> dict[str, list[float]]:
     """Return the factors of the standard deviation at the two ends, by regime and for ``all``.
 
     Parameters
     ----------
     corpus : Corpus
         The points.
-    error, deviation : array, shape (points,)
-        log(measured / predicted) with the point left out, and its stated standard deviation; nan: not left out.
+    places : array of int, shape (errors,)
+        The point of each error.
+    error, deviation : array, shape (errors,)
+        log(measured / predicted) with the point left out, and its stated standard deviation.
     """
     ratio = error / deviation
-    names = np.array(regimes(corpus.settings, corpus.points.which, corpus.points.octave))
-    known = np.isfinite(ratio)
-    found = {"all": _ends(ratio[known])}
+    points = corpus.points.take(places)
+    names = np.array(regimes(corpus.settings, points.which, points.octave))
+    found = {"all": _ends(ratio)}
     for name in sorted(set(names.tolist())):
-        mine = known & (names == name)
+        mine = names == name
         if mine.sum() >= ENOUGH:
             found[name] = _ends(ratio[mine])
     return found

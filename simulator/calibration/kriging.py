@@ -194,19 +194,29 @@ class Features:
 
     def shared(self, part: Component, values: Mapping[str, float]) -> Floats:
         """Return a component's covariance between settings at equal size, shape (settings, settings)."""
-        found = np.full((self.count, self.count), values[f"{part.name}_amplitude"] ** 2)
+        return self._shared(part, values, self._same, np.arange(self.count))
+
+    def shared_of_last(self, part: Component, values: Mapping[str, float]) -> Floats:
+        """Return the row of the last setting of `shared`, shape (settings,)."""
+        same = {key: code[-1:, None] == code[None, :] for key, code in self.codes.items()}
+        return self._shared(part, values, same, np.array([self.count - 1]))[0]
+
+    def _shared(
+        self, part: Component, values: Mapping[str, float], same: Mapping[str, NDArray[np.bool_]], rows: Ints
+    ) -> Floats:
+        found = np.full((len(rows), self.count), values[f"{part.name}_amplitude"] ** 2)
         for key in part.only:
-            found *= self._same[key]
+            found *= same[key]
         for key in part.alike or {}:
             share = values[f"{part.name}_alike_{key}"]
-            other = np.where(self._same["half"], np.sqrt(share), share) if key == "op" else share
-            found *= np.where(self._same[key], 1.0, other)
+            other = np.where(same["half"], np.sqrt(share), share) if key == "op" else share
+            found *= np.where(same[key], 1.0, other)
         for key in part.near or {}:
-            gap = np.abs(self.numbers[key][:, None] - self.numbers[key][None, :])
+            gap = np.abs(self.numbers[key][rows, None] - self.numbers[key][None, :])
             reach = gap / values[f"{part.name}_near_{key}"]
             found *= matern(reach) if part.rough_near else np.exp(-0.5 * reach**2)
         if part.slope:
-            found *= np.outer(self.numbers["domains"], self.numbers["domains"]) / 9.0  # 1 at 8 domains
+            found *= np.outer(self.numbers["domains"][rows], self.numbers["domains"]) / 9.0  # 1 at 8 domains
         return found
 
 

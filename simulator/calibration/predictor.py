@@ -23,7 +23,7 @@ from simulator.calibration.setting import Setting
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-NEIGHBOURS = 700  # measured points that one prediction is kriged on, the most alike first
+NEIGHBOURS = 300  # measured points that one prediction is kriged on, the most alike first
 _PRICED_AS = {"reduce": "broadcast", "gather": "all_to_all", "scatter": "all_to_all"}
 _ALWAYS = (
     "op",
@@ -114,6 +114,7 @@ class _Pool:
         self.by_traits: dict[tuple[object, ...], list[int]] = {}
         for place, setting in enumerate(corpus.settings):
             self.by_traits.setdefault(_traits(setting, _ALWAYS), []).append(place)
+        self.worked_out: dict[bytes, list[Floats]] = {}
         self.known_series = {setting.series for setting in corpus.settings}
 
     @cached_property
@@ -161,7 +162,7 @@ class _Pool:
         """Return mean and deviation of log us at the sizes, each without the points that are itself."""
         base, values = parameters[0], decode(parameters[1])
         features = Features([*self.corpus.settings, asked])
-        shared = [features.shared(component, values) for component in COMPONENTS]
+        shared = self._shared(features, parameters[1], values)
         near = self._neighbours(np.sum([matrix[-1, :-1] for matrix in shared], axis=0))
         octave = np.log2(np.maximum(np.array(sizes, dtype=float), 1.0))
         last = np.full(len(sizes), len(self.corpus.settings))
@@ -175,6 +176,18 @@ class _Pool:
         return mean + log_microseconds(
             base, Design([asked], np.zeros(len(sizes), dtype=np.int64), np.exp2(octave))
         ), deviation
+
+    def _shared(self, features: Features, coded: Floats, values: Mapping[str, float]) -> list[Floats]:
+        """Return what settings share, the asked one last; what the measured ones share is worked out once."""
+        key = coded.tobytes()
+        if key not in self.worked_out:
+            known = Features(self.corpus.settings)
+            self.worked_out[key] = [known.shared(component, values) for component in COMPONENTS]
+        found = []
+        for component, known_matrix in zip(COMPONENTS, self.worked_out[key], strict=True):
+            row = features.shared_of_last(component, values)
+            found.append(np.block([[known_matrix, row[:-1, None]], [row[None, :]]]))
+        return found
 
     def _neighbours(self, likeness: Floats) -> Ints:
         """Return the points of the settings most alike, enough of them."""

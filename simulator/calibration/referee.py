@@ -1,7 +1,11 @@
 """The referee: predictions of held-out points against what was measured, by basis, fabric and size."""
 
-from collections.abc import Callable, Iterable, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +49,10 @@ class Scored:
         return self.low_s <= self.measured_s <= self.high_s
 
 
-def score(
-    corpus: Corpus,
-    hidden: Sequence[NDArray[np.bool_]],
-    basis: str,
-    parameters: Floats,
-    interval: dict[str, list[float]],
-) -> list[Scored]:
-    """Return the held-out points, each set predicted from all points outside of it.
+def predicted(
+    corpus: Corpus, hidden: Sequence[NDArray[np.bool_]], parameters: Floats
+) -> tuple[Floats, Floats]:
+    """Return log us and standard deviation of every held-out point, each set predicted from all outside of it.
 
     Parameters
     ----------
@@ -60,12 +60,13 @@ def score(
         All points of one family.
     hidden : sequence of bool array, shape (points,)
         Sets of points that are predicted together.
-    basis : str
-        What the sets leave to predict from.
     parameters : array
         Fitted without any of the sets.
-    interval : dict
-        Factors of the interval's ends.
+
+    Returns
+    -------
+    middle, deviation : array, shape (points,)
+        nan where a point is in no set.
     """
     count = len(prior().mean)
     values = decode(parameters[count:])
@@ -73,33 +74,42 @@ def score(
     shared = [features.shared(part, values) for part in kriging.COMPONENTS]
     design = Design(corpus.settings, corpus.points.which, corpus.sizes)
     model = log_microseconds(parameters[:count], design)
-    found = []
+    middle, deviation = np.full((2, len(model)), np.nan)
     for mask in hidden:
         known, wanted = corpus.points.take(~mask), corpus.points.take(mask)
-        mean, deviation = kriging.krige(
-            features, known, (corpus.log_us - model)[~mask], wanted, values, shared
-        )
-        middle = model[mask] + mean
-        for place, point in enumerate(np.flatnonzero(mask)):
-            setting = corpus.settings[corpus.points.which[point]]
-            name = regime(setting, float(corpus.points.octave[point]))
-            low, high = ends(interval, name)
-            found.append(
-                Scored(
-                    family=family_of(setting.library),
-                    basis=basis,
-                    fabric=setting.fabric,
-                    series=setting.series,
-                    op=setting.op,
-                    gpus=setting.gpus,
-                    size_bytes=round(float(corpus.sizes[point])),
-                    regime=name,
-                    measured_s=float(np.exp(corpus.log_us[point]) * 1e-6),
-                    predicted_s=float(np.exp(middle[place]) * 1e-6),
-                    low_s=float(np.exp(middle[place] + low * deviation[place]) * 1e-6),
-                    high_s=float(np.exp(middle[place] + high * deviation[place]) * 1e-6),
-                )
+        residual = (corpus.log_us - model)[~mask]
+        mean, spread = kriging.krige(features, known, residual, wanted, values, shared)
+        middle[mask], deviation[mask] = model[mask] + mean, spread
+    return middle, deviation
+
+
+def scored(
+    corpus: Corpus, middle: Floats, deviation: Floats, basis: str, interval: Mapping[str, Sequence[float]]
+) -> list[Scored]:
+    """Return the held-out points beside what was measured; arguments as `predicted` returns them."""
+    found = []
+    for point in np.flatnonzero(np.isfinite(middle)):
+        setting = corpus.settings[corpus.points.which[point]]
+        name = regime(setting, float(corpus.points.octave[point]))
+        low, high = ends(interval, name)
+        logs = middle[point] + deviation[point] * np.array([0.0, low, high])
+        seconds = (np.exp(logs) * 1e-6).tolist()
+        found.append(
+            Scored(
+                family=family_of(setting.library),
+                basis=basis,
+                fabric=setting.fabric,
+                series=setting.series,
+                op=setting.op,
+                gpus=setting.gpus,
+                size_bytes=round(float(corpus.sizes[point])),
+                regime=name,
+                measured_s=float(np.exp(corpus.log_us[point]) * 1e-6),
+                predicted_s=seconds[0],
+                low_s=seconds[1],
+                high_s=seconds[2],
             )
+        )
     return found
 
 
@@ -165,3 +175,18 @@ def _facts(point: Scored) -> dict[str, object]:
         "measured_s": _short(point.measured_s),
         "predicted_s": _short(point.predicted_s),
     }
+
+
+@cache
+def accuracy() -> dict[str, Any]:
+    """Return the shipped accuracy on held-out points: by family, basis, then fabric, regime and operation."""
+    return tomllib.loads((files("simulator.calibration") / "data" / "accuracy.toml").read_text("utf-8"))
+
+
+def accuracy_line(basis: str, family: str = "library") -> str:
+    """Return the sentence under a prediction: on what its basis was tested, and how it did."""
+    found = accuracy()[family][basis]
+    return (
+        f"accuracy: {basis}: {found['mean_error']:.1%} mean error on {found['points']:,} held-out points, "
+        f"{found['coverage']:.0%} inside the 90 % interval"
+    )

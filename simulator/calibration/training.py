@@ -49,17 +49,22 @@ def size_blocks(corpus: Corpus, seed: int = 0, parts: int = 4) -> list[Block]:
 
 
 def count_blocks(corpus: Corpus) -> list[Block]:
-    """Return, for each fabric and source, everything from one GPU count on: smaller counts stay."""
+    """Return, for each fabric and source, one GPU count alone, and everything from one count on."""
     key = np.array([f"{s.fabric}|{s.source}|{s.library}" for s in corpus.settings])[corpus.points.which]
     gpus = np.array([s.gpus for s in corpus.settings])[corpus.points.which]
     away = np.array([bool(s.transport) for s in corpus.settings])[corpus.points.which]
     blocks = []
     for group in np.unique(key):
         members = np.flatnonzero(key == group)
-        for count in np.unique(gpus[members])[1:]:
-            places = members[gpus[members] >= count]
-            weight = (gpus[places] == count) * np.where(away[places], 1.0, 0.15)
-            blocks.append(Block(places, weight))
+        counts = np.unique(gpus[members])
+        for count in counts:
+            alone = members[gpus[members] == count]
+            if len(counts) > 2:
+                blocks.append(Block(alone, np.where(away[alone], 1.0, 0.15)))
+            if count > counts[0]:
+                places = members[gpus[members] >= count]
+                weight = (gpus[places] == count) * np.where(away[places], 1.0, 0.15)
+                blocks.append(Block(places, weight))
     return blocks
 
 
@@ -208,15 +213,15 @@ def _penalty(error: Floats) -> tuple[Floats, Floats]:
     return value, slope
 
 
-def left_out(corpus: Corpus, blocks: Sequence[Block], parameters: Floats) -> tuple[Floats, Floats]:
-    """Return error and standard deviation, log scale, of every point predicted without its block.
+def left_out(corpus: Corpus, blocks: Sequence[Block], parameters: Floats) -> tuple[Ints, Floats, Floats]:
+    """Return points, errors and standard deviations, log scale, each point predicted without its block.
 
     Parameters
     ----------
     corpus : Corpus
         All points.
     blocks : sequence of Block
-        What is left out in turn; a point in several blocks keeps the last one that weighs it.
+        What is left out in turn; a point in several blocks appears as often as it has a weight.
     parameters : array
         As `fit` returns them.
     """
@@ -230,10 +235,11 @@ def left_out(corpus: Corpus, blocks: Sequence[Block], parameters: Floats) -> tup
     solved = cho_solve((lower, True), residual, check_finite=False)
     inverse = lapack.dpotri(lower, lower=1)[0]
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
-    error, deviation = np.full((2, len(residual)), np.nan)
+    places, error, deviation = [], [], []
     for block in blocks:
         spread = np.linalg.inv(inverse[np.ix_(block.places, block.places)])
         weighed = block.weight > 0
-        error[block.places[weighed]] = (spread @ solved[block.places])[weighed]
-        deviation[block.places[weighed]] = np.sqrt(np.diag(spread))[weighed]
-    return error, deviation
+        places.append(block.places[weighed])
+        error.append((spread @ solved[block.places])[weighed])
+        deviation.append(np.sqrt(np.diag(spread))[weighed])
+    return np.concatenate(places), np.concatenate(error), np.concatenate(deviation)

@@ -10,7 +10,7 @@ References
 
 from collections.abc import Hashable
 from dataclasses import replace
-from math import inf
+from math import gcd, inf
 from types import ModuleType
 
 import networkx as nx
@@ -24,13 +24,22 @@ from simulator.errors import UsageError
 from simulator.network.flows import Flow, Link, replay
 
 
-def turned(ranks: int, per_node: int, channel: int) -> list[int]:
-    """Return the GPU of each rank of one ring: machines in order, turned by the channel, odd ones backwards."""
+def turned(ranks: int, per_node: int, channel: int, *, mesh: bool = False) -> list[int]:
+    """Return the GPU of each rank of one ring: machines in order, turned by the channel, odd ones backwards.
+
+    In a full mesh of GPUs, where each pair has a link of its own, the rings also take different strides.
+    """
+    strides = [s for s in range(1, per_node) if gcd(s, per_node) == 1] if mesh else []
+    stride = strides[channel % len(strides)] if strides else 1
     order = []
     for first in range(0, ranks, per_node):
-        around = [first + (channel + step) % per_node for step in range(per_node)]
+        around = [first + (channel + step * stride) % per_node for step in range(per_node)]
         order += around[::-1] if first // per_node % 2 else around
     return order
+
+
+def _is_mesh(graph: nx.DiGraph) -> bool:
+    return str(graph.graph.get("intra")) == "xgmi"
 
 
 def run_rings(
@@ -71,7 +80,7 @@ def run_rings(
             module,
             ranks,
             size / channels,
-            placement=turned(ranks, per_node, channel),
+            placement=turned(ranks, per_node, channel, mesh=_is_mesh(graph)),
             alpha=alpha,
             router=router,
         )
@@ -98,7 +107,7 @@ def outline(
     channels = channels if ranks > per_node and ranks % per_node == 0 else 1
     firsts = []
     for channel in range(channels):
-        order = turned(ranks, per_node, channel) if channels > 1 else None
+        order = turned(ranks, per_node, channel, mesh=_is_mesh(graph)) if channels > 1 else None
         plan = lay(graph, module, ranks, size / channels, placement=order, router=router)
         loads = Loads(plan.paths)
         loads.add(next(iter(plan.phases())))

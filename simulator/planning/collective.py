@@ -46,6 +46,7 @@ _FILES = {  # what NCCL calls it -> our file, by operation
     ("gather", "p2p"): "direct_gather",
     ("scatter", "p2p"): "direct_scatter",
 }
+_IN_SWITCH = ("nvls", "nvls_tree", "sharp")
 _COUNTED = 256  # ranks up to which a formula also counts what each link carries, other than by rings
 _ALPHA_S = 3e-6  # start-up of a message where no library tells one: a step of NCCL over NVLink
 
@@ -231,19 +232,20 @@ def _is_nccl(algorithm: str) -> bool:
 def _by_nccl(
     question: _Question, machine: nccl.Machine, algorithm: str, protocol: str, release: str
 ) -> _Choice:
-    _, warning = nccl.release(release)
+    try:
+        _, warning = nccl.release(release)
+    except ValueError as error:
+        raise UsageError(f"--nccl {release}: {error}", where="--nccl") from None
     if warning:
         question.warn(warning)
-    given = {
-        "algorithm": None if algorithm == "auto" else algorithm,
-        "protocol": None if protocol == "auto" else protocol,
-    }
+    only = None if algorithm == "auto" else algorithm
+    by = None if protocol == "auto" else protocol
     what = (question.op, question.size, machine, release)
     try:
-        best, free = nccl.choose(*what, **given), nccl.choose(*what)
-        priced = nccl.candidates(*what, **given) or [best]
+        best, free = nccl.choose(*what, algorithm=only, protocol=by), nccl.choose(*what)
+        priced = nccl.candidates(*what, algorithm=only, protocol=by) or [best]
     except ValueError as error:
-        flag = "--algorithm" if given["algorithm"] else "--protocol"
+        flag = "--algorithm" if only else "--protocol"
         raise UsageError(f"{flag}: {error}", where=flag) from None
     question.answer.candidates[:] = [
         {"algorithm": one.algorithm, "protocol": one.protocol, "time_s": one.time_s}
@@ -258,7 +260,10 @@ def _by_nccl(
 def _by_formula(question: _Question) -> _Choice:
     """Return our algorithm with the least closed form on the graph, where no library is known to run."""
     found: list[tuple[float, str, str]] = []
+    reduces = "nvswitch" in {kind for _, kind in question.graph.nodes(data="kind")}
     for name, file in algorithms(question.op).items():
+        if name == "parameter_server" or (name in _IN_SWITCH and not reduces):
+            continue
         try:
             run = _replay(question, _Choice(file, name, alpha_s=0.0), "formula")
         except (UsageError, InfeasibleError):  # an algorithm that this graph has no hardware or shape for
@@ -313,18 +318,17 @@ def _answer(
     if run is not None and fidelity != "formula":
         scale *= run.time_s / _replay(question, choice, "formula").time_s
     ends = (predicted.low_s * scale, predicted.high_s * scale)
+    level = predicted.time_s * choice.ratio / _price(question, choice) if question.answer.candidates else 1.0
     for one in question.answer.candidates:
-        one["time_s"] *= predicted.time_s * choice.ratio / _price(question, choice)
+        one["time_s"] *= level
     return _row(question, choice, predicted.time_s * scale, ends, predicted.basis, run)
 
 
 def _price(question: _Question, choice: _Choice) -> float:
     """Return the price of the choice among the candidates, which the prediction then stands for."""
     mine = (choice.name, choice.protocol)
-    return next(
-        (one["time_s"] for one in question.answer.candidates if (one["algorithm"], one["protocol"]) == mine),
-        question.answer.candidates[0]["time_s"],
-    )
+    prices = [one for one in question.answer.candidates if (one["algorithm"], one["protocol"]) == mine]
+    return float((prices or question.answer.candidates)[0]["time_s"])
 
 
 def _row(
@@ -350,14 +354,17 @@ def _row(
         "channels": choice.channels,
         "steps": run.steps if run else 0 if question.gpus == 1 else None,
         "volume_bytes_per_rank": run.volume_bytes_per_rank if run else 0.0 if question.gpus == 1 else None,
-        "bottleneck": None if run is None or run.bottleneck is None else _link(run.bottleneck),
+        "bottleneck": None if run is None else _link(run, seconds),
         "basis": basis,
     }
 
 
-def _link(bottleneck: tuple[Any, float]) -> dict[str, Any]:
-    (tail, head), share = bottleneck
-    return {"src": _node(tail), "dst": _node(head), "busy": share}
+def _link(run: CollectiveRun, seconds: float) -> dict[str, Any] | None:
+    """Return the link that is busy longest, and for which part of the predicted time."""
+    if run.bottleneck is None:
+        return None
+    (tail, head), share = run.bottleneck
+    return {"src": _node(tail), "dst": _node(head), "busy": share * run.time_s / seconds}
 
 
 def _node(node: Any) -> str:
