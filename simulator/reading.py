@@ -63,7 +63,7 @@ def _gunzip(name: str, data: bytes, limit: int) -> bytes:
 
 
 def read_text(path: str | Path, *, limit: int = LIMIT) -> str:
-    """Return the text of a file: UTF-8 (BOM accepted), newlines as ``\\n``.
+    """Return the text of a file: UTF-8 or UTF-16 with a BOM, line ends as single newlines.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """The measured collectives that ship with the product: points, settings, provenance and held-out splits.
 
-4,353 points in 308 series of public runs. ``data/series.csv`` says what ran where, ``data/points.csv`` how long
-it took, ``data/sources.toml`` who measured it under which licence, ``data/splits.toml`` what is held out when
-the predictor is scored.
+4,353 points in 308 series of public runs. ``data/series.csv`` says what ran where, ``data/points.csv`` how
+long it took, ``data/sources.toml`` who measured it under which licence, ``data/splits.toml`` what is held out
+when the predictor is scored.
 """
 
 import csv
@@ -17,7 +17,7 @@ from importlib.resources import files
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.calibration.kriging import Points
+from simulator.calibration.covariance import Points
 from simulator.calibration.logs._log import LogRow
 from simulator.calibration.setting import Setting, of_row
 

@@ -1,8 +1,8 @@
 """Prediction intervals that hold: split conformal, by basis and regime.
 
-The kriging standard deviation says where a prediction is worse than elsewhere; how many of them make 90 % is not
-assumed but counted on left-out points [1]_. Lower and upper end are counted apart, since collectives are late more
-often than early.
+The kriging standard deviation says where a prediction is worse than elsewhere; how many of them make 90 % is
+not assumed but counted on left-out points [1]_. Lower and upper end are counted apart, since collectives are
+late more often than early.
 
 References
 ----------

@@ -147,13 +147,13 @@ def _traffic(s: Setting) -> tuple[float, ...]:
     reduce_all, halves = s.op == "all_reduce", s.op in ("all_gather", "reduce_scatter")
     spread = s.op in ("all_to_all", "gather", "scatter")
     ring_turns = 2 * (n - 1) / n if reduce_all else (n - 1) / n if halves else 1.0
-    inside_rate = s.inside_Bps or 50e9
+    inside_rate = s.inside_rate or 50e9
     inside = 0.0 if local <= 1 else ((local - 1) / n if spread else ring_turns) / inside_rate
     switch = reduce_all and s.inside == "nvswitch" and s.family in _SWITCH_FAMILIES
     two = switch and domains == 2
     outside = 0.0
     if s.transport:
-        port = s.outside_Bps / (local if spread or s.op == "send_recv" else 1.0)
+        port = s.outside_rate / (local if spread or s.op == "send_recv" else 1.0)
         share = (n - local) / n if spread else 1.0 if two else ring_turns
         outside = share / port
     chain = 2 * (local - 1) if reduce_all else local - 1 if halves else 0.25 * (local - 1) if spread else 0.3

@@ -1,23 +1,22 @@
 """How long a collective will take, with an interval, and from what that is known.
 
-The closed form of `mechanism` gives the level, `kriging` on measured points what it leaves over. What is measured of
-the wanted setting decides the basis: ``calibrated`` (this very series), ``scaled`` (this fabric otherwise),
-``catalogue`` (neither). A point that the measurements hold is predicted without it.
+The closed form of `mechanism` gives the level, `kriging` on measured points what it leaves over. What is
+measured of the wanted setting decides the basis: ``calibrated`` (this very series), ``scaled`` (this fabric
+otherwise), ``catalogue`` (neither). A point that the measurements hold is predicted without it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky
 
-from simulator.calibration import kriging
 from simulator.calibration.corpus import Corpus, family_of, joined, shipped
-from simulator.calibration.fitted import Fitted, fitted, half
+from simulator.calibration.covariance import COMPONENTS, Covariance, Features, Points, decode
+from simulator.calibration.fitted import fitted, half
 from simulator.calibration.intervals import ends, regime
-from simulator.calibration.kriging import COMPONENTS, Features, Points, decode
+from simulator.calibration.kriging import krige
 from simulator.calibration.mechanism import Design, log_microseconds
 from simulator.calibration.setting import Setting
 
@@ -33,7 +32,7 @@ _ALWAYS = (
     "gpu",
     "inside",
     "transport",
-    "outside_Bps",
+    "outside_rate",
     "library",
     "fabric_name",
 )
@@ -114,7 +113,7 @@ class _Pool:
         self.by_traits: dict[tuple[object, ...], list[int]] = {}
         for place, setting in enumerate(corpus.settings):
             self.by_traits.setdefault(_traits(setting, _ALWAYS), []).append(place)
-        self.worked_out: dict[bytes, list[Floats]] = {}
+        self.worked_out: dict[bytes, tuple[Floats, list[Floats]]] = {}
         self.known_series = {setting.series for setting in corpus.settings}
 
     @cached_property
@@ -136,9 +135,10 @@ class _Pool:
         ]
 
     def half_of(self, setting: Setting, size: int) -> int | None:
-        """Return the half of the measurements that hold this very point, None if none does."""
+        """Return the half of the shipped measurements that hold this very point, None if none does."""
         for place in self.same(setting):
-            if size in self.sizes[self.members[place]]:
+            own = bool(self.corpus.settings[place].fabric_name)
+            if not own and size in self.sizes[self.members[place]]:
                 return half(self.corpus.settings[place], size)
         return None
 
@@ -150,44 +150,51 @@ class _Pool:
             asked = replace(asked, series=self.corpus.settings[same[0]].series)
         basis = "calibrated" if same else "scaled" if asked.fabric in self.fabrics else "catalogue"
         shape = fitted(self.family, basis)
-        mean, deviation = self._krige(asked, shape.unseen(part), same, sizes)
+        octave = np.log2(np.maximum(np.array(sizes, dtype=float), 1.0))
+        mean, deviation = self._krige(asked, shape.unseen(part), same, octave)
         assumed = setting.assumed
         if asked.op != setting.op:
             assumed = (*assumed, f"{setting.op} as {asked.op}")
-        return list(_answers(asked, sizes, mean, deviation, shape, basis, assumed))
+        answers = []
+        for place, size in enumerate(octave.tolist()):
+            low, high = ends(shape.interval, regime(asked, size))
+            logs = mean[place] + deviation[place] * np.array([0.0, low, high])
+            middle, least, most = (np.exp(logs) * 1e-6).tolist()
+            answers.append(Prediction(time_s=middle, low_s=least, high_s=most, basis=basis, assumed=assumed))
+        return answers
 
     def _krige(
-        self, asked: Setting, parameters: tuple[Floats, Floats], same: Sequence[int], sizes: Sequence[int]
+        self, asked: Setting, parameters: tuple[Floats, Floats], same: Sequence[int], octave: Floats
     ) -> tuple[Floats, Floats]:
         """Return mean and deviation of log us at the sizes, each without the points that are itself."""
         base, values = parameters[0], decode(parameters[1])
-        features = Features([*self.corpus.settings, asked])
-        shared = self._shared(features, parameters[1], values)
-        near = self._neighbours(np.sum([matrix[-1, :-1] for matrix in shared], axis=0))
-        octave = np.log2(np.maximum(np.array(sizes, dtype=float), 1.0))
-        last = np.full(len(sizes), len(self.corpus.settings))
-        points = Points(last, octave, np.zeros(len(sizes)))
-        known = self.corpus.points.take(near)
-        residual = self.corpus.log_us[near] - log_microseconds(
-            base, Design(self.corpus.settings, known.which, np.exp2(known.octave))
-        )
-        itself = np.isin(known.which, same)[None, :] & (self.sizes[near][None, :] == np.array(sizes)[:, None])
-        mean, deviation = _without(features, known, residual, points, values, shared, itself)
-        return mean + log_microseconds(
-            base, Design([asked], np.zeros(len(sizes), dtype=np.int64), np.exp2(octave))
-        ), deviation
+        corpus, count = self.corpus, len(octave)
+        residual, shared = self._known(base, parameters[1])
+        features = Features([*corpus.settings, asked])
+        rows = [features.shared_of_last(part, values) for part in COMPONENTS]
+        bordered = [
+            np.block([[known, row[:-1, None]], [row[None, :]]])
+            for known, row in zip(shared, rows, strict=True)
+        ]
+        near = self._neighbours(np.sum(rows, axis=0)[:-1])
+        known = corpus.points.take(near)
+        wanted = Points(np.full(count, len(corpus.settings)), octave, np.zeros(count))
+        sizes = np.rint(np.exp2(octave)).astype(np.int64)
+        itself = np.isin(known.which, same)[None, :] & (self.sizes[near][None, :] == sizes[:, None])
+        covariance = Covariance(features, values, bordered)
+        mean, deviation = krige(covariance, known, residual[near], wanted, itself)
+        design = Design([asked], np.zeros(count, dtype=np.int64), np.exp2(octave))
+        return mean + log_microseconds(base, design), deviation
 
-    def _shared(self, features: Features, coded: Floats, values: Mapping[str, float]) -> list[Floats]:
-        """Return what settings share, the asked one last; what the measured ones share is worked out once."""
-        key = coded.tobytes()
+    def _known(self, base: Floats, coded: Floats) -> tuple[Floats, list[Floats]]:
+        """Return the residuals of the measured points, and what their settings share; worked out once."""
+        key = base.tobytes() + coded.tobytes()
         if key not in self.worked_out:
-            known = Features(self.corpus.settings)
-            self.worked_out[key] = [known.shared(component, values) for component in COMPONENTS]
-        found = []
-        for component, known_matrix in zip(COMPONENTS, self.worked_out[key], strict=True):
-            row = features.shared_of_last(component, values)
-            found.append(np.block([[known_matrix, row[:-1, None]], [row[None, :]]]))
-        return found
+            design = Design(self.corpus.settings, self.corpus.points.which, self.corpus.sizes)
+            features = Features(self.corpus.settings)
+            shared = [features.shared(part, decode(coded)) for part in COMPONENTS]
+            self.worked_out[key] = (self.corpus.log_us - log_microseconds(base, design), shared)
+        return self.worked_out[key]
 
     def _neighbours(self, likeness: Floats) -> Ints:
         """Return the points of the settings most alike, enough of them."""
@@ -203,56 +210,3 @@ class _Pool:
 
 def _traits(setting: Setting, names: Sequence[str]) -> tuple[object, ...]:
     return tuple(getattr(setting, name) for name in names)
-
-
-def _without(
-    features: Features,
-    known: Points,
-    residual: Floats,
-    wanted: Points,
-    values: Mapping[str, float],
-    shared: Sequence[Floats],
-    itself: NDArray[np.bool_],
-) -> tuple[Floats, Floats]:
-    """Krige every wanted point on all known ones except those that are the point itself.
-
-    Leaving points out needs no second factorisation: with the inverse covariance P, the solution without the
-    set s changes by ``P[:, s] P[s, s]^-1`` times its part on s.
-    """
-    own = np.sum([matrix[wanted.which, wanted.which] for matrix in shared], axis=0)
-    variance = own + kriging.noise(features, wanted, values)
-    matrix = kriging.covariance(features, known, known, values, shared)
-    matrix[np.diag_indices_from(matrix)] += kriging.noise(features, known, values)
-    lower = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
-    cross = kriging.covariance(features, wanted, known, values, shared)
-    solved = cho_solve((lower, True), np.column_stack([residual, cross.T]), check_finite=False)
-    mean, explained = cross @ solved[:, 0], np.einsum("ij,ji->i", cross, solved[:, 1:])
-    for place in np.flatnonzero(itself.any(axis=1)):
-        out = np.flatnonzero(itself[place])
-        unit = np.zeros((len(residual), len(out)))
-        unit[out, np.arange(len(out))] = 1.0
-        columns = cho_solve((lower, True), unit, check_finite=False)
-        inner = np.linalg.inv(columns[out])
-        mean[place] -= solved[out, 1 + place] @ inner @ solved[out, 0]
-        explained[place] -= solved[out, 1 + place] @ inner @ solved[out, 1 + place]
-    return mean, np.sqrt(np.maximum(variance - explained, kriging.JITTER))
-
-
-def _answers(
-    asked: Setting,
-    sizes: Sequence[int],
-    mean: Floats,
-    deviation: Floats,
-    shape: Fitted,
-    basis: str,
-    assumed: tuple[str, ...],
-) -> Iterator[Prediction]:
-    for size, middle, spread in zip(sizes, mean, deviation, strict=True):
-        low, high = ends(shape.interval, regime(asked, float(np.log2(max(size, 1)))))
-        yield Prediction(
-            time_s=float(np.exp(middle) * 1e-6),
-            low_s=float(np.exp(middle + low * spread) * 1e-6),
-            high_s=float(np.exp(middle + high * spread) * 1e-6),
-            basis=basis,
-            assumed=assumed,
-        )

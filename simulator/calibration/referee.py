@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator._toml import entries
-from simulator.calibration import kriging
 from simulator.calibration.corpus import Corpus, family_of
+from simulator.calibration.covariance import Covariance, Features, decode
 from simulator.calibration.intervals import ends, regime
-from simulator.calibration.kriging import Features, decode
+from simulator.calibration.kriging import krige
 from simulator.calibration.mechanism import Design, log_microseconds, prior
 
 Floats = NDArray[np.float64]
@@ -52,7 +52,7 @@ class Scored:
 def predicted(
     corpus: Corpus, hidden: Sequence[NDArray[np.bool_]], parameters: Floats
 ) -> tuple[Floats, Floats]:
-    """Return log us and standard deviation of every held-out point, each set predicted from all outside of it.
+    """Return log us and standard deviation of held-out points, each set predicted from all outside of it.
 
     Parameters
     ----------
@@ -69,16 +69,14 @@ def predicted(
         nan where a point is in no set.
     """
     count = len(prior().mean)
-    values = decode(parameters[count:])
-    features = Features(corpus.settings)
-    shared = [features.shared(part, values) for part in kriging.COMPONENTS]
+    covariance = Covariance(Features(corpus.settings), decode(parameters[count:]))
     design = Design(corpus.settings, corpus.points.which, corpus.sizes)
     model = log_microseconds(parameters[:count], design)
     middle, deviation = np.full((2, len(model)), np.nan)
     for mask in hidden:
         known, wanted = corpus.points.take(~mask), corpus.points.take(mask)
         residual = (corpus.log_us - model)[~mask]
-        mean, spread = kriging.krige(features, known, residual, wanted, values, shared)
+        mean, spread = krige(covariance, known, residual, wanted)
         middle[mask], deviation[mask] = model[mask] + mean, spread
     return middle, deviation
 
@@ -116,8 +114,9 @@ def scored(
 def summary(points: Sequence[Scored]) -> dict[str, float | int]:
     """Return count, errors, bias, coverage and width of some held-out points.
 
-    ``mean_error`` and ``median_error`` are of |predicted / measured - 1|; ``geometric_error`` and ``bias`` are
-    exp(mean |log ratio|) - 1 and exp(mean log ratio) - 1; ``width`` is the median of (high - low) / predicted.
+    ``mean_error`` and ``median_error`` are of |predicted / measured - 1|; ``geometric_error`` and ``bias``
+    are exp(mean |log ratio|) - 1 and exp(mean log ratio) - 1; ``width`` is the median of (high - low) over
+    the prediction.
     """
     ratio = np.log([p.predicted_s / p.measured_s for p in points])
     error = np.array([p.error for p in points])

@@ -14,7 +14,7 @@ from simulator.calibration.logs._log import LogRow
 GB = 1e9
 DOMAIN_72 = 72  # GPUs that one NVL72 rack joins by NVLink
 
-# Maker's names as people write them -> (short name, family, NVLink or other inside rate, bytes/s a GPU and direction).
+# Maker's names as people write them -> short name, family, GB/s of one GPU and direction inside a node.
 # Rates: topologies/catalogue/gpus.toml; families group GPUs whose collectives behave alike.
 _GPUS: tuple[tuple[str, str, str, float], ...] = (
     (r"GH200", "gh200", "hopper", 450),
@@ -88,12 +88,12 @@ class Setting:
         Short name of the device and the group it belongs to.
     inside : str
         ``nvswitch``, ``nvlink_mesh``, ``pcie``, ``xgmi``; empty with one rank a node.
-    inside_Bps : float
+    inside_rate : float
         Nominal bytes/s of one GPU and direction inside.
     transport : str
         ``infiniband roce efa slingshot tcp tcpx``, ``unstated``; empty inside one domain. A trailing
         ``-staged`` says that the data go through host memory.
-    outside_Bps : float
+    outside_rate : float
         Nominal bytes/s of all NICs of one domain, one direction; 0 inside one domain.
     assumed : tuple of str
         What the row did not say and was filled in.
@@ -106,9 +106,9 @@ class Setting:
     gpu: str
     family: str
     inside: str
-    inside_Bps: float
+    inside_rate: float
     transport: str
-    outside_Bps: float
+    outside_rate: float
     library: str = "nccl"
     library_version: str = ""
     dtype: str = ""
@@ -128,7 +128,7 @@ class Setting:
         inside = f"{self.gpu}-{self.inside or 'single'}"
         if not self.transport:
             return inside
-        return f"{inside}-{self.transport}-{self.outside_Bps / max(self.per_domain, 1) * 8 / GB:.0f}"
+        return f"{inside}-{self.transport}-{self.outside_rate / max(self.per_domain, 1) * 8 / GB:.0f}"
 
 
 def of_row(row: LogRow) -> Setting:
@@ -161,9 +161,9 @@ def _of_row(row: LogRow) -> Setting:
         gpu=gpu,
         family=family,
         inside=inside,
-        inside_Bps=inside_rate * GB,
+        inside_rate=inside_rate * GB,
         transport=transport,
-        outside_Bps=outside * GB,
+        outside_rate=outside * GB,
         library=row.library or "nccl",
         library_version=row.library_version,
         dtype=row.dtype,
@@ -202,9 +202,9 @@ def of_fabric(attributes: Mapping[str, Any], op: str, gpus: int) -> Setting:
         gpu=gpu,
         family=family,
         inside=inside,
-        inside_Bps=float(attributes.get("intra_bandwidth_Bps") or 0.0) if inside else 0.0,
+        inside_rate=float(attributes.get("intra_bandwidth_Bps") or 0.0) if inside else 0.0,
         transport=transport,
-        outside_Bps=nics * share if transport else 0.0,
+        outside_rate=nics * share if transport else 0.0,
         library="rccl" if family == "cdna3" else "nccl",
     )
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky, lapack
 from scipy.optimize import minimize
 
-from simulator.calibration import kriging
+from simulator.calibration import covariance
 from simulator.calibration.corpus import Corpus
-from simulator.calibration.kriging import COMPONENTS, NAMES, Features, decode
+from simulator.calibration.covariance import COMPONENTS, NAMES, Covariance, Features, decode
 from simulator.calibration.mechanism import Design, log_microseconds, prior
 
 Floats = NDArray[np.float64]
@@ -113,13 +113,13 @@ class _Problem:
         self.points = corpus.points
         self.log_us = corpus.log_us
         self.design = Design(corpus.settings, corpus.points.which, corpus.sizes)
-        self.gap = kriging.gaps(self.features, corpus.points, corpus.points)
+        self.gap = covariance.gaps(self.features, corpus.points, corpus.points)
         total = sum(float(block.weight.sum()) for block in blocks) or 1.0
         self.blocks = [Block(block.places, block.weight * 100 / total) for block in blocks]
         found = prior()
         self.mechanism = len(found.mean)
-        self.start = np.concatenate([found.mean, kriging.START])
-        self.spread = np.concatenate([found.spread, np.ones(len(kriging.START))])
+        self.start = np.concatenate([found.mean, covariance.START])
+        self.spread = np.concatenate([found.spread, np.ones(len(covariance.START))])
 
     def loss(self, parameters: Floats) -> tuple[float, Floats]:
         """Return the loss and its gradient."""
@@ -127,9 +127,8 @@ class _Problem:
         values = decode(coded)
         model, slope = self._model(base)
         residual = self.log_us - model
-        matrix = kriging.covariance(self.features, self.points, self.points, values)
-        matrix[np.diag_indices_from(matrix)] += kriging.noise(self.features, self.points, values)
-        lower = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
+        alike = Covariance(self.features, values)
+        lower = cholesky(alike.measured(self.points), lower=True, overwrite_a=True, check_finite=False)
         solved = cho_solve((lower, True), residual, check_finite=False)
         inverse = lapack.dpotri(lower, lower=1)[0]
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
@@ -174,7 +173,7 @@ class _Problem:
         gradient = np.zeros(len(coded))
         which, series = self.points.which, self.features.count
         for part in COMPONENTS:
-            along = kriging.along_size(part, self.gap, values)
+            along = covariance.along_size(part, self.gap, values)
             shared = self.features.shared(part, values)
             weighted = np.zeros((series, len(which)))
             np.add.at(weighted, which, by_matrix * along)
@@ -185,16 +184,17 @@ class _Problem:
                     continue
                 moved = _moved(coded, place)
                 if name == f"{part.name}_size":
-                    change = kriging.along_size(part, self.gap, moved) - along
+                    change = covariance.along_size(part, self.gap, moved) - along
                     gradient[place] = np.einsum("ij,ij,ij->", by_matrix, shared[np.ix_(which, which)], change)
                 else:
                     gradient[place] = float(((self.features.shared(part, moved) - shared) * summed).sum())
         diagonal = np.diag(by_matrix)
-        level = kriging.noise(self.features, self.points, values)
+        level = Covariance(self.features, values).noise(self.points)
         for place, name in enumerate(NAMES):
             if name.startswith("noise_"):
                 moved = _moved(coded, place)
-                gradient[place] = float(diagonal @ (kriging.noise(self.features, self.points, moved) - level))
+                change = Covariance(self.features, moved).noise(self.points) - level
+                gradient[place] = float(diagonal @ change)
         return gradient / _STEP
 
 
@@ -229,8 +229,7 @@ def left_out(corpus: Corpus, blocks: Sequence[Block], parameters: Floats) -> tup
     base, coded = parameters[: problem.mechanism], parameters[problem.mechanism :]
     values = decode(coded)
     residual = corpus.log_us - log_microseconds(base, problem.design)
-    matrix = kriging.covariance(problem.features, corpus.points, corpus.points, values)
-    matrix[np.diag_indices_from(matrix)] += kriging.noise(problem.features, corpus.points, values)
+    matrix = Covariance(problem.features, values).measured(corpus.points)
     lower = cholesky(matrix, lower=True, overwrite_a=True, check_finite=False)
     solved = cho_solve((lower, True), residual, check_finite=False)
     inverse = lapack.dpotri(lower, lower=1)[0]

@@ -35,6 +35,7 @@ def command() -> None:
     from simulator.planning import demonstration as show
     from simulator.planning.collective import Fabric
 
+    _make_folder()
     place = Fabric(show.FABRIC)
     graph = place.graph(show.GPUS)
     series = show.calibrated()
@@ -49,6 +50,13 @@ def command() -> None:
     }
     found["picture"] = str(_draw(graph, series, found))
     emit(found, lambda: _lines(found))
+
+
+def _make_folder() -> None:
+    try:
+        FOLDER.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"./{FOLDER}: cannot be made: {error.strerror}") from None
 
 
 def _without_tables(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,10 +84,6 @@ def _draw(graph: "nx.DiGraph", series: "Calibrated", found: Mapping[str, Any]) -
     content = io.BytesIO()
     footer = f"measured by: {series.source}, {series.licence}, {series.url}"
     picture(graph, series, clusters, titles, footer).savefig(content, format="png")
-    try:
-        FOLDER.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"./{FOLDER}: cannot be made: {error.strerror}") from None
     save(FOLDER / "demo.png", content.getvalue())
     return FOLDER / "demo.png"
 
@@ -176,7 +180,7 @@ def _calibration(series: Mapping[str, Any]) -> list[str]:
         *_indented(lay_out(pieces, [Column("band"), Column("alpha us"), Column("beta GB/s")])),
         "  mean |predicted / measured - 1|:",
         *_indented(lay_out(models, columns)),
-        f"  commsim: all shipped points but the one asked for; {inside} of {len(unseen)} in its 90 % interval",
+        f"  commsim: all shipped points but that one; {inside} of {len(unseen)} inside its 90 % interval",
         f"  source: {series['source']}, {series['licence']}, {series['url']}",
     ]
 

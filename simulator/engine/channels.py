@@ -1,7 +1,7 @@
 """A ring over machines with several NICs: one ring a NIC, each with its part of the bytes.
 
-One ring of all ranks leaves a machine by one NIC. Libraries run as many as there are NICs, turned so that ring c
-enters and leaves by NIC c, and walk every other machine backwards, so that each hop stays on one rail.
+One ring of all ranks leaves a machine by one NIC. Libraries run as many as there are NICs, turned so that ring
+c enters and leaves by NIC c, and walk every other machine backwards, so that each hop stays on one rail.
 
 References
 ----------
@@ -100,8 +100,8 @@ def outline(
 ) -> CollectiveRun:
     """Return the closed form of a ring algorithm from its first step alone: every later one is like it.
 
-    Parameters and errors are those of `run_rings`. Counts nothing message by message, so thousands of ranks are
-    no matter.
+    Parameters and errors are those of `run_rings`. Counts nothing message by message, so thousands of ranks
+    are no matter.
     """
     per_node = int(graph.graph.get("gpus_per_node") or 1)
     channels = channels if ranks > per_node and ranks % per_node == 0 else 1

@@ -1,8 +1,8 @@
 """What one collective costs on one fabric: NCCL's choice, the predicted time, and what contention adds.
 
 The predictor says how long the operation takes on such a machine, with an interval; a replay on the fabric's
-graph says how much slower than its own closed form the chosen algorithm runs there, and which link is to blame.
-The two are multiplied: measurements set the level, events the contention.
+graph says how much slower than its own closed form the chosen algorithm runs there, and which link is to
+blame. The two are multiplied: measurements set the level, events the contention.
 """
 
 import math
