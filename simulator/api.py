@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from simulator.planning.collective import Answer, Fabric, ask
+from simulator.planning.choice import Answer
+from simulator.planning.collective import ask
+from simulator.planning.place import Fabric
 
 __all__ = ["Answer", "Fabric", "ask", "collective"]
 

@@ -34,9 +34,9 @@ def answer(point):
 class Counting:
     """Answers points and counts them; raises at one of them if told to."""
 
-    def __init__(self, stop_at: int | None = None, fault: type[BaseException] = KeyboardInterrupt) -> None:
+    def __init__(self, stop_at: int | None = None, fault: BaseException | None = None) -> None:
         self.asked: list[dict] = []
-        self.stop_at, self.fault = stop_at, fault
+        self.stop_at, self.fault = stop_at, fault or KeyboardInterrupt()
 
     def __call__(self, point):
         if len(self.asked) == self.stop_at:
@@ -61,6 +61,7 @@ def test_rows_stand_in_grid_order_with_their_parameters_and_warnings_stand_once(
     found = sweep(POINTS, answer)
     assert [{"a": row["a"], "b": row["b"]} for row in found.rows] == POINTS
     assert {row["status"] for row in found.rows} == {"predicted"}
+    assert [row["time_s"] for row in found.rows] == [answer(point).rows[0]["time_s"] for point in POINTS]
     assert found.warnings == ["about 1", "about 2"]
     assert (found.reused, found.run) == (0, 6)
 
@@ -116,19 +117,21 @@ def test_a_point_that_cannot_be_is_a_row_that_says_why(fault):
     rows = sweep(POINTS, some).rows
     assert [row["status"] == "refused" for row in rows] == [point["b"] == "y" for point in POINTS]
     assert {row["reason"] for row in rows} == {None, fault.message}
+    assert {tuple(row) for row in rows} == {("a", "b", "status", "reason", "time_s")}
+    assert [row["time_s"] is None for row in rows] == [point["b"] == "y" for point in POINTS]
 
 
 def test_when_nothing_can_be_the_first_reason_is_the_fault():
     def none(point):
         raise UsageError(f"not {point['b']}")
 
-    with pytest.raises(UsageError, match="^not x$"):
+    with pytest.raises(UsageError, match=r"^not x$"):
         sweep(POINTS, none)
 
 
 def test_a_wrong_file_ends_the_sweep():
     with pytest.raises(InputError, match=r"f\.json: is empty"):
-        sweep(POINTS, Counting(1, lambda: InputError("f.json", "is empty")))
+        sweep(POINTS, Counting(1, InputError("f.json", "is empty")))
 
 
 def test_a_store_that_is_none_or_cannot_be(tmp_path):
@@ -153,6 +156,16 @@ def test_a_store_that_somebody_else_writes_is_refused_soon(tmp_path):
             sweep(POINTS, answer, store=store)
         assert time.perf_counter() - start < 2
         other.close()
+
+
+def test_a_full_disk_is_one_sentence_and_what_was_kept_stays(tmp_path):
+    with Store(tmp_path / "s.db") as store:
+        pages = store._base.execute("PRAGMA page_count").fetchone()[0]
+        store._base.execute(f"PRAGMA max_page_count = {pages + 2}")
+        with pytest.raises(UsageError, match=r"s\.db: cannot be used: database or disk is full"):
+            sweep(POINTS, lambda point: Found([{"text": "x" * 3000}], []), store=store)
+    with Store(tmp_path / "s.db") as store:
+        assert len(store.find(key(point, {}) for point in POINTS)) in range(1, 6)
 
 
 def test_json_holds_counts_and_one_row_a_point(commsim):
@@ -251,12 +264,12 @@ def test_a_folder_that_cannot_be_written(commsim, tmp_path):
     (tmp_path / "run" / "results.csv").mkdir(parents=True)
     outcome = commsim(*SMALL, "-o", tmp_path / "run")
     assert (outcome.status, outcome.stdout) == (2, "")
-    assert "results.csv: cannot be written" in outcome.stderr.splitlines()[-2]
+    assert "results.csv: cannot be written" in outcome.stderr.splitlines()[0]
 
 
 def test_a_picture_is_drawn_unless_there_is_nothing_on_it(commsim, tmp_path):
     assert commsim(*SMALL, "--plot", tmp_path / "a.svg").status == 0
-    assert b"8 GPUs" in (tmp_path / "a.svg").read_bytes() or b"<svg" in (tmp_path / "a.svg").read_bytes()
+    assert b"<svg" in (tmp_path / "a.svg").read_bytes()
     nothing = [word.replace("1KiB,1MiB", "0") for word in SMALL]
     outcome = commsim(*nothing, "--plot", tmp_path / "b.png")
     assert outcome.status == 0
@@ -284,7 +297,8 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
     done = in_a_process(*command)
     result = json.loads(done.stdout)
     assert done.returncode == 0
-    assert (result["points"], result["reused"], result["run"]) == (32, safe, 32 - safe)
+    assert result["points"] == result["reused"] + result["run"] == 32
+    assert result["reused"] - safe in (0, 1)  # one may have been written just as the key was pressed
     assert 2 <= safe < 32
 
 

@@ -57,7 +57,7 @@ def fitted(family: str, basis: str) -> Fitted:
 
 
 def half(setting: Setting, size: int) -> int:
-    """Return the half of the measurements that a shipped point falls in, by the hash of its series and size."""
+    """Return the half of the measurements that a shipped point falls in, by a hash of series and size."""
     return sha256(f"{setting.series}|{int(size)}".encode()).digest()[0] & 1
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_solve, cholesky
 
-from simulator.calibration.covariance import JITTER, Covariance, Floats, Points
+from simulator.calibration.components import Floats
+from simulator.calibration.covariance import JITTER, Covariance, Points
 
 
 def krige(

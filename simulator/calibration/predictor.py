@@ -12,8 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.calibration.components import COMPONENTS, decode
 from simulator.calibration.corpus import Corpus, family_of, joined, shipped
-from simulator.calibration.covariance import COMPONENTS, Covariance, Features, Points, decode
+from simulator.calibration.covariance import Covariance, Features, Points
 from simulator.calibration.fitted import fitted, half
 from simulator.calibration.intervals import ends, regime
 from simulator.calibration.kriging import krige

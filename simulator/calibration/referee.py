@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator._toml import entries
+from simulator.calibration.components import decode
 from simulator.calibration.corpus import Corpus, family_of
-from simulator.calibration.covariance import Covariance, Features, decode
+from simulator.calibration.covariance import Covariance, Features
 from simulator.calibration.intervals import ends, regime
 from simulator.calibration.kriging import krige
 from simulator.calibration.mechanism import Design, log_microseconds, prior

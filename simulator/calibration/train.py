@@ -1,7 +1,8 @@
 """Fit the shipped predictor and measure it on the held-out splits: ``python -m simulator.calibration.train``.
 
 Writes ``data/fitted.toml`` (parameters, interval factors, what they were fitted on) and
-``data/accuracy.toml`` (errors on the splits of ``data/splits.toml``). Takes about half an hour; nothing else needs it.
+``data/accuracy.toml`` (errors on the splits of ``data/splits.toml``). Takes about half an hour; nothing else
+needs it.
 
 Every basis is fitted twice, on halves of the points drawn by a hash: a shipped point is predicted by the half
 that did not see it, everything else by the mean of both.
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator._toml import entries
-from simulator.calibration import covariance, referee
+from simulator.calibration import components, referee
 from simulator.calibration.corpus import Corpus, corpus_hash, shipped, splits
 from simulator.calibration.fitted import BASES, LIBRARIES, half_of
 from simulator.calibration.intervals import factors
@@ -137,7 +138,7 @@ def _rounded(values: Floats) -> list[float]:
 
 
 def _fitted_text(fitted: dict[str, tuple[list[Floats], Interval]]) -> str:
-    names = [f"{table}.{key}" for table, key in prior().names] + list(covariance.NAMES)
+    names = [f"{table}.{key}" for table, key in prior().names] + list(components.NAMES)
     lines = [
         "# Written by python -m simulator.calibration.train; do not edit.",
         "# half_0, half_1: logarithms of the mechanism's parameters, then the covariance's encoded ones, in",

@@ -22,8 +22,9 @@ from scipy.linalg import cho_solve, cholesky, lapack
 from scipy.optimize import minimize
 
 from simulator.calibration import covariance
+from simulator.calibration.components import COMPONENTS, NAMES, START, decode
 from simulator.calibration.corpus import Corpus
-from simulator.calibration.covariance import COMPONENTS, NAMES, Covariance, Features, decode
+from simulator.calibration.covariance import Covariance, Features
 from simulator.calibration.mechanism import Design, log_microseconds, prior
 
 Floats = NDArray[np.float64]
@@ -118,8 +119,8 @@ class _Problem:
         self.blocks = [Block(block.places, block.weight * 100 / total) for block in blocks]
         found = prior()
         self.mechanism = len(found.mean)
-        self.start = np.concatenate([found.mean, covariance.START])
-        self.spread = np.concatenate([found.spread, np.ones(len(covariance.START))])
+        self.start = np.concatenate([found.mean, START])
+        self.spread = np.concatenate([found.spread, np.ones(len(START))])
 
     def loss(self, parameters: Floats) -> tuple[float, Floats]:
         """Return the loss and its gradient."""

@@ -57,7 +57,7 @@ def _ground(fabric: str | None) -> "tuple[Predictor, Callable[[LogRow], Setting]
     if fabric is None:
         return Predictor(), of_row
     from simulator.errors import UsageError
-    from simulator.planning.collective import Fabric
+    from simulator.planning.place import Fabric
 
     place = Fabric(fabric)
 

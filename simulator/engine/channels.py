@@ -1,7 +1,7 @@
 """A ring over machines with several NICs: one ring a NIC, each with its part of the bytes.
 
-One ring of all ranks leaves a machine by one NIC. Libraries run as many as there are NICs, turned so that ring
-c enters and leaves by NIC c, and walk every other machine backwards, so that each hop stays on one rail.
+One ring of all ranks leaves a machine by one NIC. Libraries run as many as there are NICs, turned so that
+ring c enters and leaves by NIC c, and walk every other machine backwards, so that each hop stays on one rail.
 
 References
 ----------

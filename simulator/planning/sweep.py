@@ -34,7 +34,8 @@ class Sweep:
     Parameters
     ----------
     rows : list of dict
-        In grid order: the point's parameters, ``status``, ``reason`` where it was refused, and the answer.
+        In grid order: the point's parameters, ``status``, ``reason`` where it was refused, and the answer;
+        None in columns that a row has nothing for.
     warnings : list of str
         Each once.
     reused, run : int
@@ -109,8 +110,14 @@ def sweep(
     ]
     if rows and all(row["status"] == REFUSED for row in rows):
         raise UsageError(rows[0]["reason"])
+    columns = dict.fromkeys(name for row in rows for name in row)
     warnings = dict.fromkeys(text for name in names for text in known[name]["warnings"])
-    return Sweep(rows=rows, warnings=list(warnings), reused=reused, run=len(names) - reused)
+    return Sweep(
+        rows=[{name: row.get(name) for name in columns} for row in rows],
+        warnings=list(warnings),
+        reused=reused,
+        run=len(names) - reused,
+    )
 
 
 def _answered(point: Point, answer: Callable[[Point], Found]) -> dict[str, Any]:
