@@ -1,4 +1,4 @@
-"""The predictor: its closed form, its covariance, what it may see, and how far off it is on held-out points."""
+"""The predictor: closed form, covariance, what it may see, how far off it is on held-out points."""
 
 from dataclasses import replace
 

@@ -7,10 +7,11 @@ otherwise), ``catalogue`` (neither). A point that the measurements hold is predi
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from simulator.calibration.components import COMPONENTS, decode
 from simulator.calibration.corpus import Corpus, family_of, joined, shipped
@@ -76,7 +77,10 @@ class Predictor:
 
     def predict(self, wanted: Iterable[tuple[Setting, int]]) -> list[Prediction]:
         """Return the prediction of each setting and size in bytes, in order."""
-        asked = list(wanted)
+        with _one_thread().limit(limits=1, user_api="blas"):
+            return self._predict(list(wanted))
+
+    def _predict(self, asked: list[tuple[Setting, int]]) -> list[Prediction]:
         found: list[Prediction | None] = [None] * len(asked)
         groups: dict[tuple[Setting, int | None], list[int]] = {}
         for place, (setting, size) in enumerate(asked):
@@ -101,6 +105,12 @@ class Predictor:
                 corpus = joined(corpus, own.take(mine))
             self._pools[family] = _Pool(family, corpus)
         return self._pools[family]
+
+
+@cache
+def _one_thread() -> ThreadpoolController:
+    """Return what holds linear algebra to one thread: its matrices are small, and answers must not vary."""
+    return ThreadpoolController()
 
 
 class _Pool:

@@ -96,6 +96,7 @@ def outline(
     size: float,
     *,
     channels: int,
+    alpha: float = 0.0,
     router: Routes | None = None,
 ) -> CollectiveRun:
     """Return the closed form of a ring algorithm from its first step alone: every later one is like it.
@@ -108,7 +109,7 @@ def outline(
     firsts = []
     for channel in range(channels):
         order = turned(ranks, per_node, channel, mesh=_is_mesh(graph)) if channels > 1 else None
-        plan = lay(graph, module, ranks, size / channels, placement=order, router=router)
+        plan = lay(graph, module, ranks, size / channels, placement=order, alpha=alpha, router=router)
         loads = Loads(plan.paths)
         loads.add(next(iter(plan.phases())))
         firsts.append((plan, loads))

@@ -175,7 +175,15 @@ def replay(question: Question, choice: Choice, fidelity: Fidelity) -> Collective
     several = choice.file.startswith("ring_") and question.op != "send_recv" and ranks % per_node == 0
     channels = int(graph.graph.get("nics_per_node") or 1) if several else 1
     if fidelity == "formula" and several and ranks > 2:
-        return outline(graph, module, ranks, size, channels=min(channels, per_node), router=router)
+        return outline(
+            graph,
+            module,
+            ranks,
+            size,
+            channels=min(channels, per_node),
+            alpha=choice.alpha_s,
+            router=router,
+        )
     return run_rings(
         graph,
         module,

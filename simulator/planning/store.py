@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -23,6 +24,7 @@ _WAIT_S = 1.0  # for another process that writes; longer and Ctrl-C would seem n
 _AT_ONCE = 500  # keys in one query: SQLite takes 999 parameters
 
 
+@cache
 def product_hash() -> str:
     """Return the SHA-256 of the product itself: its version, code, catalogues and shipped measurements."""
     whole = sha256(product_version().encode())

@@ -18,11 +18,7 @@ GOALS = {"calibrated": 0.04, "scaled": 0.15, "catalogue": 0.25}
 COVERED = (0.85, 0.95)
 """Share of held-out points that the 90 % intervals are to hold."""
 NAMED = 3  # worst points of each basis that the report names
-_FAMILIES = {
-    "library": "NCCL, RCCL, oneCCL",
-    "mpi": "Open MPI",
-    "kernel": "all-reduce kernels of vLLM and TensorRT-LLM",
-}
+_FAMILIES = {"library": "libraries", "mpi": "MPI", "kernel": "kernels"}
 _KNOWN = {
     "calibrated": "other sizes of this very series",
     "scaled": "this fabric with fewer GPUs",
@@ -107,6 +103,12 @@ def _numbers(found: Mapping[str, Any], basis: str) -> list[str]:
     ]
 
 
+_LEGEND = (
+    "*libraries*: NCCL, RCCL, oneCCL; *MPI*: Open MPI; *kernels*: all-reduce of vLLM and TensorRT-LLM. Each "
+    "point is predicted by a fit that saw nothing of what is held out. Errors are |predicted / measured - 1|; "
+    "*geometric* is exp(mean |log ratio|) - 1, *bias* exp(mean log ratio) - 1, *width* the median of the "
+    "interval over the prediction. A 90 % interval should hold 85 % to 95 % of the points. Bold: goal missed."
+)
 _TITLES = ("points", "mean", "median", "geometric", "bias", "in 90 % interval", "width")
 
 
@@ -115,7 +117,7 @@ def _summary(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> str:
     return _table(
         titles,
         (
-            [_FAMILIES[family], basis, _KNOWN[basis], f"{GOALS[basis]:.0%}", *_numbers(found, basis)]
+            [_FAMILIES[family], basis, _KNOWN[basis], f"{100 * GOALS[basis]:g} %", *_numbers(found, basis)]
             for family, basis, found in rows
         ),
         words=3,
@@ -124,20 +126,15 @@ def _summary(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> str:
 
 def _verdict(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
     """Return what the columns mean, and which goals are met and which are not."""
-    met, missed = [], []
+    met: list[str] = []
+    missed: list[str] = []
     for family, basis, found in rows:
-        name = f"{_FAMILIES[family]}, {basis}"
+        name = f"{_FAMILIES[family]} {basis}"
         within = found["mean_error"] <= GOALS[basis]
-        (met if within else missed).append(f"{name} {_percent(found['mean_error'])} ({GOALS[basis]:.0%})")
+        (met if within else missed).append(f"{name} {_percent(found['mean_error'])}")
         if not COVERED[0] <= found["coverage"] <= COVERED[1]:
-            missed.append(f"{name}: {_percent(found['coverage'])} in the interval (85 % to 95 %)")
-    return [
-        "Errors are |predicted / measured - 1|, each point predicted by a fit that saw nothing of what is held "
-        "out; *geometric* is exp(mean |log ratio|) - 1, *bias* exp(mean log ratio) - 1, *width* that of the "
-        "interval over the prediction (median). Bold: a goal that is missed.",
-        f"Missed: {'; '.join(missed) or 'none'}.",
-        f"Met: {'; '.join(met) or 'none'}.",
-    ]
+            missed.append(f"{name} interval holds {_percent(found['coverage'])}")
+    return [_LEGEND, f"Missed: {'; '.join(missed) or 'none'}.", f"Met: {'; '.join(met) or 'none'}."]
 
 
 def _worst(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> str:
@@ -164,7 +161,7 @@ def _by_fabric(family: str) -> str:
     names = sorted({name for groups in found.values() for name in groups})
     rows = (
         [
-            f"`{name}`",
+            f"`{'unstated' if name.startswith('-') else ''}{name}`",
             *(
                 f"{_error(groups[name], basis)} ({groups[name]['points']:,})" if name in groups else "-"
                 for basis, groups in found.items()
