@@ -8,8 +8,8 @@ from simulator.api import collective
 from simulator.planning.place import Fabric
 
 KEYS = {
-    "op", "gpus", "size_bytes", "time_s", "low_s", "high_s", "algbw_Bps", "busbw_Bps", "algorithm", "protocol",
-    "channels", "steps", "volume_bytes_per_rank", "bottleneck", "basis",
+    "op", "gpus", "size_bytes", "time_s", "low_s", "high_s", "algbw_Bps", "busbw_Bps", "algorithm",
+    "protocol", "channels", "steps", "volume_bytes_per_rank", "bottleneck", "basis",
 }  # fmt: skip
 OPERATIONS = (
     "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "send_recv", "gather",

@@ -208,7 +208,7 @@ def test_one_gpu_costs_nothing_and_intervals_hold_their_prediction():
 
 
 def test_the_shipped_accuracy_meets_the_bounds_set_for_it():
-    """Bounds set before: regressions of the predictor are seen, and what falls short of its goal stays stated."""
+    """Bounds set before: a regression is seen, and what falls short of its goal stays stated."""
     found = accuracy()["library"]
     assert found["calibrated"]["mean_error"] <= 0.065  # goal 0.04, missed
     assert found["scaled"]["mean_error"] <= 0.18  # goal 0.15, missed

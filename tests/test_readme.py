@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from simulator.calibration.corpus import shipped_rows, sources
 from simulator.calibration.referee import accuracy
 from simulator.reports.accuracy import BEGIN, COVERED, END, GOALS, markdown, replaced, rewrite
 from tests.conftest import ROOT
@@ -64,3 +65,13 @@ def test_files_that_the_readme_names_exist():
     assert linked | named
     for name in linked | named:
         assert (ROOT / name).exists(), name
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL))
+def test_what_the_readme_does_in_python_works(block: str):
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_readme_counts_the_measurements_and_their_sources_right():
+    counted = {f"{len(shipped_rows()):,} published measurements", f"from {len(sources())} sources"}
+    assert {words for words in counted if words in " ".join(README.split())} == counted

@@ -58,14 +58,13 @@ def count_blocks(corpus: Corpus) -> list[Block]:
     for group in np.unique(key):
         members = np.flatnonzero(key == group)
         counts = np.unique(gpus[members])
-        for count in counts:
+        for count in counts[1:]:
             alone = members[gpus[members] == count]
-            if len(counts) > 2:
+            if count < counts[-1]:
                 blocks.append(Block(alone, np.where(away[alone], 1.0, 0.15)))
-            if count > counts[0]:
-                places = members[gpus[members] >= count]
-                weight = (gpus[places] == count) * np.where(away[places], 1.0, 0.15)
-                blocks.append(Block(places, weight))
+            places = members[gpus[members] >= count]
+            weight = (gpus[places] == count) * np.where(away[places], 1.0, 0.15)
+            blocks.append(Block(places, weight))
     return blocks
 
 

@@ -23,10 +23,15 @@ PLUGINS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
+PROFILES = "profiles"  # fabrics that were measured, from the runs that ship
+
+
 def kinds() -> list[str]:
     """Return every kind of thing that can be listed."""
     tables = (file.name for file in (files("topologies") / "catalogue").iterdir())
-    return sorted([*PLUGINS, *(name.removesuffix(".toml") for name in tables if name.endswith(".toml"))])
+    return sorted(
+        [*PLUGINS, PROFILES, *(name.removesuffix(".toml") for name in tables if name.endswith(".toml"))]
+    )
 
 
 def names(kind: str) -> list[str]:
@@ -55,6 +60,10 @@ def text(kind: str, name: str, function: str = "") -> str:
 
 
 def _table(kind: str) -> dict[str, dict[str, Any]]:
+    if kind == PROFILES:
+        from simulator.calibration.measured import profiles
+
+        return profiles()
     return tomllib.loads(read_data(f"{kind}.toml"))
 
 

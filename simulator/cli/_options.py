@@ -106,8 +106,12 @@ class NameOrFile(Choice):
     """A name of the catalogue or a file; what it stands for is found out by the command."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return it as typed."""
-        return str(value)
+        """Return it as typed; a word that is neither a name nor looks like a file is refused at once."""
+        text = str(value)
+        path = Path(text)
+        if path.suffix or len(path.parts) > 1 or path.exists():
+            return text
+        return super().convert(text, param, ctx)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

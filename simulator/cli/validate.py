@@ -1,6 +1,6 @@
 """``commsim validate``: the referee."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from simulator.calibration.predictor import Predictor
     from simulator.calibration.setting import Setting
     from simulator.calibration.validate import Report
+
+
+FEW = 60  # rows up to which a table shows every one, in the order of the file
 
 
 @click.group()
@@ -44,7 +47,7 @@ def collectives(file: Path, fabric: str | None, limit: float | None) -> None:
     notes = [f"{log.source}: {note}" for note in log.warnings] + list(report.warnings)
     remark(f"{len(log.rows)} rows read from {file} as {log.format}", level=1)
     result = {"rows": entries(report), "summary": report.summary, "by_basis": report.by_basis}
-    emit(result, lambda: _table(report, limit), inputs=inputs, warnings=notes)
+    emit(result, lambda: _table(log.rows, report, limit), inputs=inputs, warnings=notes)
     if limit is not None:
         _check(report, limit)
 
@@ -83,12 +86,29 @@ def _check(report: "Report", limit: float) -> None:
         )
 
 
-def _table(report: "Report", limit: float | None) -> list[str]:
+def _few(rows: "Sequence[LogRow]", report: "Report") -> list[str]:
+    """Return every row of a short file, in its order."""
+    from simulator.collectives._bus_bandwidth import bus_bandwidth
+    from simulator.reports.tables import Column, lay_out
+
+    table = []
+    for row, verdict in zip(rows, report.verdicts, strict=True):
+        one = {"op": row.op, "gpus": row.gpus, "size_bytes": row.size_bytes}
+        one |= {"measured_s": verdict.measured_s, "predicted_s": verdict.predicted_s}
+        if verdict.predicted_s and verdict.measured_s:
+            rate = bus_bandwidth(row.op, row.gpus, row.size_bytes, verdict.measured_s)
+            one |= {"ratio": f"{verdict.predicted_s / verdict.measured_s:.2f}", "busbw_Bps": rate}
+        table.append(one)
+    shown = ("op", "gpus", "size_bytes", "measured_s", "predicted_s", "ratio", "busbw_Bps")
+    return list(lay_out(table, [Column(key) for key in shown]))
+
+
+def _worst(report: "Report") -> list[str]:
     from simulator.reports.tables import Column, lay_out
 
     worst = sorted((v for v in report.verdicts if v.error is not None), key=lambda v: -(v.error or 0.0))[:10]
     lines = ["worst rows"]
-    lines += lay_out(
+    return lines + lay_out(
         [
             {
                 "case": v.case_id,
@@ -101,6 +121,10 @@ def _table(report: "Report", limit: float | None) -> list[str]:
         ],
         [Column("case"), Column("measured_s"), Column("predicted_s"), Column("error"), Column("basis")],
     )
+
+
+def _table(rows: "Sequence[LogRow]", report: "Report", limit: float | None) -> list[str]:
+    lines = _few(rows, report) if len(rows) <= FEW else _worst(report)
     refused: dict[str, int] = {}
     for verdict in report.verdicts:
         if verdict.reason:

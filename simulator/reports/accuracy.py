@@ -26,6 +26,14 @@ _KNOWN = {
 }
 _BANDS = {"small": "below 32 KiB", "middle": "32 KiB to 8 MiB", "large": "from 8 MiB"}
 _PLACES = {"inside": "inside one node or rack", "between": "between nodes"}
+_TITLES = ("points", "mean", "median", "geometric", "bias", "in 90 % interval", "width")
+_LEGEND = (
+    "*libraries*: NCCL, RCCL, oneCCL; *MPI*: Open MPI; *kernels*: all-reduce of vLLM and TensorRT-LLM. "
+    "Each point is predicted by a fit that saw nothing of what is held out. "
+    "Errors are |predicted / measured - 1|; *geometric* is exp(mean |log ratio|) - 1, *bias* exp(mean log "
+    "ratio) - 1, *width* the median of the interval over the prediction. A 90 % interval should hold 85 % to "
+    "95 % of the points. Bold: goal missed."
+)
 
 
 def markdown() -> str:
@@ -101,15 +109,6 @@ def _numbers(found: Mapping[str, Any], basis: str) -> list[str]:
         _coverage(found),
         _percent(found["width"]),
     ]
-
-
-_LEGEND = (
-    "*libraries*: NCCL, RCCL, oneCCL; *MPI*: Open MPI; *kernels*: all-reduce of vLLM and TensorRT-LLM. Each "
-    "point is predicted by a fit that saw nothing of what is held out. Errors are |predicted / measured - 1|; "
-    "*geometric* is exp(mean |log ratio|) - 1, *bias* exp(mean log ratio) - 1, *width* the median of the "
-    "interval over the prediction. A 90 % interval should hold 85 % to 95 % of the points. Bold: goal missed."
-)
-_TITLES = ("points", "mean", "median", "geometric", "bias", "in 90 % interval", "width")
 
 
 def _summary(rows: Iterable[tuple[str, str, Mapping[str, Any]]]) -> str:
