@@ -5,11 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from simulator.errors import nearest
-
-OPERATIONS = (
-    "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "gather", "scatter",
-    "send_recv",
-)  # fmt: skip
+from simulator.operations import OPERATIONS
 
 
 def text_fault(value: Any) -> str:

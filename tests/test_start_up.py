@@ -2,8 +2,8 @@
 
 import io
 import os
+import resource
 import sys
-import time
 
 import pytest
 
@@ -66,11 +66,13 @@ def test_what_needs_no_numbers_imports_no_numbers(line: str):
 
 
 def test_help_is_there_at_once():
+    """Seconds of work, not of waiting: other tests run beside this one."""
     spans = []
     for _ in range(3):
-        begun = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert in_a_process("--help").returncode == 0
-        spans.append(time.perf_counter() - begun)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spans.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(spans) < 0.3
 
 

@@ -9,8 +9,8 @@ from simulator.calibration.corpus import shipped_rows
 
 COLUMNS = (
     "case_id", "series_id", "source", "op", "library", "library_version", "gpu", "gpus", "nodes",
-    "gpus_per_node", "intra_link", "inter_link", "dtype", "size_bytes", "time_us", "algo_forced", "proto_forced",
-    "in_place", "notes",
+    "gpus_per_node", "intra_link", "inter_link", "dtype", "size_bytes", "time_us", "algo_forced",
+    "proto_forced", "in_place", "notes",
 )  # fmt: skip
 
 

@@ -8,12 +8,9 @@ import click
 from simulator.cli._fabric import fabric_option
 from simulator.cli._options import COUNT, SIZE, Choice, form_options
 from simulator.cli._output import emit
+from simulator.operations import OPERATIONS
 
 FIDELITIES = ("formula", "fluid", "messages")
-OPERATIONS = (
-    "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "send_recv", "gather",
-    "scatter",
-)  # fmt: skip
 
 
 @click.command()

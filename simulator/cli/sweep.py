@@ -12,8 +12,9 @@ from simulator.cli._fabric import FABRIC
 from simulator.cli._options import NUMBERS, SIZES, Choice, OutputFile, flag, form_options
 from simulator.cli._output import ARGUMENTS, emit, remark, save
 from simulator.cli._progress import progress
-from simulator.cli.collective import FIDELITIES, OPERATIONS
+from simulator.cli.collective import FIDELITIES
 from simulator.errors import UsageError
+from simulator.operations import OPERATIONS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,19 +2,10 @@
 
 from simulator.collectives import COLLECTIVES
 from simulator.errors import unknown
+from simulator.operations import OPERATIONS as TIMED
 
-OPERATIONS = (
-    "all_gather",
-    "all_reduce",
-    "all_to_all",
-    "barrier",
-    "broadcast",
-    "gather",
-    "reduce",
-    "reduce_scatter",
-    "scatter",
-    "send_recv",
-)
+OPERATIONS = (*TIMED, "barrier")
+"""What algorithms are there for: what nccl-tests times, and the barrier, which moves no bytes."""
 
 
 def operation(name: str) -> str:

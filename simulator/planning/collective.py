@@ -12,15 +12,12 @@ from simulator.collectives import _nccl as nccl
 from simulator.collectives._bus_bandwidth import bus_factor
 from simulator.engine.collective import FIDELITIES, CollectiveRun, Fidelity
 from simulator.errors import unknown
+from simulator.operations import OPERATIONS
 from simulator.planning.choice import Answer, Choice, Question, choose, replay
 from simulator.planning.place import Fabric
 
-__all__ = ["OPERATIONS", "Fabric", "ask"]
+__all__ = ["Fabric", "ask"]
 
-OPERATIONS = (
-    "all_reduce", "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "send_recv", "gather",
-    "scatter",
-)  # fmt: skip
 _COUNTED = 256  # ranks up to which a formula also counts what each link carries, other than by rings
 
 

@@ -16,9 +16,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from simulator.calibration.logs._log import LIMIT_GPUS, Log
-from simulator.calibration.logs._operations import OPERATIONS, element, gpus_of_factor
+from simulator.calibration.logs._operations import element, gpus_of_factor
 from simulator.calibration.logs._points import Point, Table
 from simulator.collectives._bus_bandwidth import bus_factor
+from simulator.operations import OPERATIONS
 
 _GATHERED = ("all_gather", "reduce_scatter", "all_to_all", "gather", "scatter")
 _REDUCING = ("all_reduce", "reduce_scatter", "reduce")

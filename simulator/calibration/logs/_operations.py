@@ -3,17 +3,8 @@
 import math
 import re
 
-OPERATIONS = (
-    "all_reduce",
-    "all_gather",
-    "reduce_scatter",
-    "all_to_all",
-    "broadcast",
-    "reduce",
-    "gather",
-    "scatter",
-    "send_recv",
-)
+from simulator.operations import OPERATIONS
+
 _PROGRAMS = {name.replace("_", ""): name for name in OPERATIONS}
 _UNSUPPORTED = ("alltoallv", "hypercube")
 _PROGRAM = re.compile(

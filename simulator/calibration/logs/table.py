@@ -15,9 +15,9 @@ from simulator.calibration.logs._log import (
     LogRow,
     refuse,
 )
-from simulator.calibration.logs._operations import OPERATIONS
 from simulator.collectives._bus_bandwidth import bus_factor
 from simulator.errors import InputError, nearest
+from simulator.operations import OPERATIONS
 from simulator.reading import parse_csv
 
 _REQUIRED = ("op", "gpus", "size_bytes", "time_us")
