@@ -260,10 +260,10 @@ BAD = [("json", json.dumps(value), fault) for value, fault in BAD_JSON] + [
 
 @pytest.mark.parametrize(("form", "text", "fault"), BAD, ids=range(len(BAD)))
 def test_bad_files_are_refused_by_name(form, text, fault):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(GraphFault, match=fault):
         build(text, form)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_all_faults_are_reported_each_with_its_place():

@@ -168,10 +168,10 @@ BAD = {
 def test_bad_files_are_refused_in_one_line(tmp_path, name):
     content, words = BAD[name]
     path = put(tmp_path, content, "input.txt")
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InputError) as caught:
         read_measured(path)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
     message = caught.value.message
     assert message.startswith(str(path))
     assert words in message

@@ -224,8 +224,8 @@ def test_warm_routes_of_a_thousand_gpus_are_quick():
         router.route(*pair)
     took = math.inf
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         for pair in pairs:
             router.route(*pair, 1)
-        took = min(took, (time.perf_counter() - start) / len(pairs))
+        took = min(took, (time.process_time() - start) / len(pairs))
     assert took < 60e-6  # s; a third of that on an idle core
