@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from simulator.calibration.logs import LOGS
 from simulator.calibration.logs._environment import version_of
 from simulator.calibration.logs._frame import frame
-from simulator.calibration.logs._operations import OPERATIONS, gpus_of_factor
+from simulator.calibration.logs._operations import gpus_of_factor
 from simulator.calibration.logs._read import read_measured
 from simulator.collectives._bus_bandwidth import bus_factor
 from simulator.errors import InputError
+from simulator.operations import OPERATIONS
 from tests._nccl_log import GATHERED, HEADER, RUN, edited, printed, put, rendered
 
 DATA = Path(__file__).parent / "data" / "logs"

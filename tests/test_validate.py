@@ -130,3 +130,15 @@ def test_the_whole_corpus_without_refusals(commsim, shared_data):
     assert found["summary"]["refused"] <= 0.05 * found["summary"]["rows"]
     assert found["summary"]["mean_error"] < 0.07
     assert 0.85 <= found["summary"]["coverage"] <= 0.95
+
+
+def test_bandwidths_that_contradict_the_time_are_said_and_change_nothing(commsim, tmp_path):
+    """One row of the answer for each of the file, also for those of 0 bytes."""
+    path = tmp_path / "odd.csv"
+    head = "op,gpus,gpu,intra_link,size_bytes,time_us,busbw_GBps"
+    rows = [f"all_reduce,8,H100,NVSwitch 450 GB/s,{size},20,50" for size in (0, 1024, 10**6)]
+    path.write_text("\n".join([head, *rows]))
+    found = commsim("validate", "collectives", path, "--json").result
+    assert len(found["rows"]) == 3
+    assert all(row["predicted_s"] > 0 for row in found["rows"])
+    assert any("busbw_GBps 50 is not that of all_reduce" in text for text in found["warnings"])

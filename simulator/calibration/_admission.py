@@ -55,11 +55,11 @@ def group(logs: Sequence[Log], warnings: list[str]) -> Groups:
                 f"{many}): a cold first row, or the in-place repeat is more than {SPIKE}x off"
             )
         for row in log.rows:
-            if row.gpus > 1 and not _is_spike(row):
+            if row.gpus > 1 and row.size_bytes > 0 and not _is_spike(row):
                 groups.setdefault(_setting(row), []).append(Measured(row, (log.source, row.line)))
     if not groups:
         source = logs[0].source if logs else "no file"
-        raise InputError(source, "has nothing to fit: every row is an outlier or of 1 GPU")
+        raise InputError(source, "has nothing to fit: every row is an outlier, of 1 GPU or of 0 bytes")
     for rows in groups.values():
         rows.sort(key=lambda one: one.row.size_bytes)
     return dict(sorted(groups.items(), key=lambda item: (item[0][0], item[0][1], str(item[0]))))

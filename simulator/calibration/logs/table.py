@@ -68,17 +68,15 @@ def read(text: str, source: str) -> Log:
     faults: list[tuple[int, str]] = []
     seen: dict[tuple[object, ...], int] = {}
     twice: list[str] = []
+    doubts: list[str] = []
     cells = parse_csv(text, source, _REQUIRED)
     _note_columns(log, list(cells[0]))
     for record in cells:
         if len(faults) >= LIMIT_FAULTS:
             break
         line = int(record[""])
-        row = _Row(record, line, faults).take(PurePath(source).stem)
+        row = _Row(record, line, faults, doubts).take(PurePath(source).stem)
         if row is None:
-            continue
-        if row.size_bytes == 0:
-            log.skip("empty")
             continue
         key: tuple[object, ...] = (row.series_id, row.op, row.gpus, row.size_bytes, row.dtype, row.in_place)
         key += (row.library, row.gpu, row.nodes, row.algorithm_forced, row.protocol_forced)
@@ -87,9 +85,7 @@ def read(text: str, source: str) -> Log:
         log.rows.append(row)
     if faults:
         refuse(source, faults)
-    if not log.rows:
-        refuse(source, [(0, "all rows are of 0 bytes")])
-    _note_rows(log, twice)
+    _note_rows(log, twice, doubts)
     return log
 
 
@@ -101,9 +97,9 @@ def _note_columns(log: Log, names: list[str]) -> None:
             log.warnings.append(f"column '{name[:60]}' is not used{meant}")
 
 
-def _note_rows(log: Log, twice: list[str]) -> None:
-    if twice:
-        log.warnings.append(twice[0] + f" (and {len(twice) - 1} more such rows)" * (len(twice) > 1))
+def _note_rows(log: Log, *notes: list[str]) -> None:
+    for told in filter(None, notes):
+        log.warnings.append(told[0] + f" (and {len(told) - 1} more such rows)" * (len(told) > 1))
     alone = [row.line for row in log.rows if row.gpus == 1]
     if alone:
         log.warnings.append(f"line {alone[0]}: 1 GPU: nothing is communicated ({len(alone)} rows)")
@@ -112,10 +108,13 @@ def _note_rows(log: Log, twice: list[str]) -> None:
 class _Row:
     """Turns the cells of one line into a row, collecting what is wrong with them."""
 
-    def __init__(self, cells: dict[str, str], line: int, faults: list[tuple[int, str]]) -> None:
+    def __init__(
+        self, cells: dict[str, str], line: int, faults: list[tuple[int, str]], doubts: list[str]
+    ) -> None:
         self._cells = cells
         self._line = line
         self._faults = faults
+        self._doubts = doubts
 
     def take(self, stem: str) -> LogRow | None:
         """Return the row, None if anything is wrong with it; ``stem`` names a series without a name."""
@@ -178,7 +177,7 @@ class _Row:
             self._fault(f"mismatched GPU counts: {gpus} GPUs on {nodes} nodes")
 
     def _check_rates(self, values: dict[str, Any]) -> None:
-        """Bandwidths are redundant; where they are given they must agree with the time."""
+        """Bandwidths are redundant: where they disagree with the time, the time stands and that is said."""
         algbw = self._number("algbw_GBps", float, 0, 1e9)
         busbw = self._number("busbw_GBps", float, 0, 1e9)
         if values["time_s"] is None:
@@ -189,4 +188,5 @@ class _Row:
             ("busbw_GBps", busbw, bus_factor(values["op"], values["gpus"])),
         ):
             if value is not None and abs(value - rate * factor) > 0.01 * rate * factor + 0.01:
-                self._fault(f"{name} {value:g} is not that of {values['op']}: {rate * factor:.6g} by time")
+                told = f"{name} {value:g} is not that of {values['op']}: {rate * factor:.6g} by time"
+                self._doubts.append(f"line {self._line}: {told}, which stands")
