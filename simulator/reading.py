@@ -52,13 +52,18 @@ def read_bytes(path: str | Path, *, limit: int = LIMIT) -> bytes:
 
 
 def _gunzip(name: str, data: bytes, limit: int) -> bytes:
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        text = stream.decompress(data, limit + 1)
-    except zlib.error:
-        raise InputError(name, "broken gzip data") from None
-    if not stream.eof and len(text) <= limit:
-        raise InputError(name, "gzip data cut short")
+    text, rest = b"", data
+    while rest.startswith(_GZIP) and len(text) <= limit:  # files one behind the other are one file
+        stream = zlib.decompressobj(wbits=31)
+        try:
+            text += stream.decompress(rest, limit + 1 - len(text))
+        except zlib.error:
+            raise InputError(name, "broken gzip data") from None
+        if not stream.eof and len(text) <= limit:
+            raise InputError(name, "gzip data cut short")
+        rest = stream.unused_data
+    if rest.strip(b"\0") and len(text) <= limit:
+        raise InputError(name, "something that is not gzip follows the gzip data")
     return text
 
 

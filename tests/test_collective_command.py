@@ -192,3 +192,17 @@ def test_a_graph_file_is_priced_by_its_closed_form(commsim, tmp_path):
     ).result["rows"][0]
     assert row["time_s"] == pytest.approx(6 * 2e-6 + 1.5e9 / 1e10)
     assert commsim("collective", "all_reduce", "--size", 1, "--gpus", 5, "--fabric", path).status == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--fabric", "star-100g"),
+        ("--fabric", "dgx-h100-ib400", "--algorithm", "ring", "--fidelity", "messages"),
+    ],
+)
+def test_what_would_take_hours_is_refused_before_it_starts(commsim, arguments):
+    outcome = commsim("collective", "all_reduce", "--size", "1MiB", "--gpus", 8192, *arguments)
+    assert outcome.status == 3
+    assert outcome.stderr.startswith("error: ")
+    assert "8,192" in outcome.stderr.splitlines()[0]

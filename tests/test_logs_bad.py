@@ -119,7 +119,7 @@ BAD = {
     "json twice": ('{"results": [], "results": []}', "key 'results' appears twice"),
     "json of braces": ('{"results": [' + "{}," * 1_100_000 + "{}]}", "groups of them"),
     "csv header only": (table(), "has a header but no rows"),
-    "csv no time": (table("all_reduce,8,4", head="op,gpus,size_bytes"), "no column 'time_us'"),
+    "csv no time": (table("all_reduce,8,4", head="op,gpus,size_bytes"), "time_us is blank"),
     "csv no op": (table("8,4,1", head="gpus,size_bytes,time_us"), "no column 'op'"),
     "csv column twice": (
         table(GOOD + ",3", head="op,gpus,size_bytes,time_us,gpus"),

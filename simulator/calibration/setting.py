@@ -100,8 +100,9 @@ def _of_row(row: LogRow) -> Setting:
     gpu, family, rate = gpu_of(row.gpu)
     nodes, per_node = _nodes(row)
     inside, inside_rate = inside_of(row.intra_link, family, rate, row.gpu) if per_node > 1 else ("", 0.0)
-    one_rack = bool(re.search(r"MNNVL|NVL72", row.intra_link)) and not row.inter_link
-    domains = -(-row.gpus // DOMAIN_72) if re.search(r"MNNVL|NVL72", row.intra_link) else nodes
+    rack = bool(re.search(r"MNNVL|NVL72", f"{row.intra_link} {row.inter_link}"))
+    one_rack = rack and not row.inter_link
+    domains = -(-row.gpus // DOMAIN_72) if rack else nodes
     assumed: list[str] = []
     transport, outside = "", 0.0
     if domains > 1 and not one_rack:
@@ -117,7 +118,7 @@ def _of_row(row: LogRow) -> Setting:
         inside_rate=inside_rate * GB,
         transport=transport,
         outside_rate=outside * GB,
-        library=row.library or "nccl",
+        library=_library(row.library),
         library_version=row.library_version,
         dtype=row.dtype,
         algorithm=row.algorithm_forced,
@@ -160,6 +161,11 @@ def of_fabric(attributes: Mapping[str, Any], op: str, gpus: int) -> Setting:
         outside_rate=nics * share if transport else 0.0,
         library="rccl" if family == "cdna3" else "nccl",
     )
+
+
+def _library(name: str) -> str:
+    """Return the name of a library as the measurements spell it; NCCL where none is told."""
+    return name.lower() if name.lower() in ("nccl", "rccl", "oneccl") else name or "nccl"
 
 
 def without_remarks(notes: str) -> str:

@@ -1,5 +1,6 @@
 """Hold predictions to a file of measured collectives; no measured column is looked at until it is scored."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -9,6 +10,7 @@ from simulator.calibration.logs._log import LogRow
 from simulator.calibration.predictor import Prediction, Predictor
 from simulator.calibration.setting import Setting, of_row
 
+LEFT_OUT = "are predicted but left out of the summary's errors"
 UNSTATED = "inter_link is blank: which network joins the nodes?"
 
 
@@ -76,7 +78,8 @@ def validate(
     asked = [
         (one, row.size_bytes) for one, row in zip(settings, rows, strict=True) if isinstance(one, Setting)
     ]
-    answers = iter(predictor.predict(asked))
+    predictions = predictor.predict(asked)
+    answers = iter(predictions)
     verdicts = []
     for row, one in zip(rows, settings, strict=True):
         name = row.case_id or f"{row.series_id or row.op}|{row.line}"
@@ -94,8 +97,14 @@ def validate(
             basis: summary([v for v in verdicts if v.basis == basis], [v for v in scored if v.basis == basis])
             for basis in bases
         },
-        (f"{spikes} outlier rows are predicted but left out of the summary's errors",) if spikes else (),
+        (*_assumed(predictions), *([f"{spikes} outlier rows {LEFT_OUT}"] if spikes else [])),
     )
+
+
+def _assumed(predictions: Iterable[Prediction]) -> list[str]:
+    """Return what rows did not say and was filled in, and for how many."""
+    counts = Counter(what for one in predictions for what in one.assumed)
+    return [f"assumed for {count} rows: {what}" for what, count in sorted(counts.items())]
 
 
 def _setting(row: LogRow, setting: Callable[[LogRow], Setting]) -> Setting | str:

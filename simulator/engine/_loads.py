@@ -50,7 +50,7 @@ class Loads:
 
     def of(self, phase: Sequence[Message]) -> Load:
         """Return the load of a phase that was counted."""
-        return self._known[_pattern(phase)]
+        return self._load_of(_pattern(phase))
 
     def add(self, phase: Sequence[Message]) -> None:
         """Count a phase."""
@@ -58,18 +58,16 @@ class Loads:
         self._times[pattern] += 1
         self.phases += 1
         self.messages += len(phase)
-        if pattern not in self._known:
-            self._known[pattern] = self._load(pattern)
 
     def pairs(self) -> set[tuple[int, int]]:
         """Return who sends to whom."""
-        return {(src, dst) for pattern in self._known for src, dst, _ in pattern}
+        return {(src, dst) for pattern in self._times for src, dst, _ in pattern}
 
     def link_bytes(self) -> dict[Edge, float]:
         """Return the bytes on each link."""
         total: dict[Edge, float] = defaultdict(float)
         for pattern, times in self._times.items():
-            for edge, sizes in self._known[pattern].sizes.items():
+            for edge, sizes in self._load_of(pattern).sizes.items():
                 total[edge] += times * _bytes(sizes)
         return dict(total)
 
@@ -77,7 +75,7 @@ class Loads:
         """Return how many messages share a link, in the mean over its bytes."""
         bytes_, crowded = 0.0, 0.0
         for pattern, times in self._times.items():
-            sizes = self._known[pattern].sizes.get(edge, Counter())
+            sizes = self._load_of(pattern).sizes.get(edge, Counter())
             bytes_ += times * _bytes(sizes)
             crowded += times * _bytes(sizes) * sizes.total()
         return crowded / bytes_
@@ -89,6 +87,11 @@ class Loads:
             for src, _, size in pattern:
                 total[src] += times * size if src >= 0 else 0.0
         return max(total.values(), default=0.0)
+
+    def _load_of(self, pattern: Pattern) -> Load:
+        if pattern not in self._known:  # only when asked for: a formula needs to know who talks, no more
+            self._known[pattern] = self._load(pattern)
+        return self._known[pattern]
 
     def _load(self, pattern: Pattern) -> Load:
         sizes: dict[Edge, Counter[float]] = defaultdict(Counter)

@@ -66,6 +66,8 @@ class Paths:
         self._routes = routes
         self._outside = outside
         self._known: dict[tuple[int, int], Path] = {}
+        self._rates: dict[Edge, float] = {}
+        self._latencies: dict[Edge, float] = {}
 
     def path(self, src: int, dst: int) -> Path:
         """Return the path of a message; a negative rank is the switch next to the other end."""
@@ -92,11 +94,17 @@ class Paths:
 
     def bandwidth(self, edge: Edge) -> float:
         """Return bytes/s of a link."""
-        return float(self._graph.edges[edge]["bandwidth_Bps"])
+        if edge not in self._rates:
+            self._rates[edge] = float(self._graph.edges[edge]["bandwidth_Bps"])
+        return self._rates[edge]
 
     def latency(self, edges: Sequence[Edge]) -> float:
         """Return the latency of links in a row, s."""
-        return sum(float(self._graph.edges[edge]["latency_s"]) for edge in edges)
+        known = self._latencies
+        for edge in edges:
+            if edge not in known:
+                known[edge] = float(self._graph.edges[edge]["latency_s"])
+        return sum(known[edge] for edge in edges)
 
     def _between(self, src: int, dst: int) -> Path:
         edges = tuple(self._routes.route(self._nodes[src], self._nodes[dst]))

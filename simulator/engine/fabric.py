@@ -14,6 +14,7 @@ from topologies._graph import gpu_nodes
 from topologies.from_file import GraphFault
 from topologies.from_file import build as read_graph
 
+LARGEST = 2**17  # GPUs of a fabric that is grown: its graph then takes half a GiB
 GRAPHS = (".json", ".graphml", ".gml")
 USUAL = (16, 8, 4)  # GPUs of a named fabric when nobody says how many: the first that it can have
 
@@ -21,11 +22,12 @@ USUAL = (16, 8, 4)  # GPUs of a named fabric when nobody says how many: the firs
 def is_file(fabric: str) -> bool:
     """Tell whether FABRIC means a file: its name ends like one, or there is one."""
     path = Path(fabric)
-    return (
-        path.suffix in (*GRAPHS, ".toml")
-        or len(path.parts) > 1
-        or (fabric not in _fabrics.names() and path.exists())
-    )
+    if path.suffix in (*GRAPHS, ".toml") or len(path.parts) > 1:
+        return True
+    try:
+        return bool(fabric) and fabric not in _fabrics.names() and path.exists()
+    except OSError:  # longer than a name of a file can be
+        return False
 
 
 def load(fabric: str, gpus: int | None) -> tuple[nx.DiGraph, Mapping[str, Any] | None]:
@@ -66,7 +68,14 @@ def _grow(name: str, gpus: int | None) -> nx.DiGraph:
     if gpus is None:
         return _usual(lambda count: _fabrics.build(name, count))
     with _usage("--gpus"):
-        return _fabrics.build(name, gpus)
+        return _fabrics.build(name, _bounded(gpus))
+
+
+def _bounded(gpus: int) -> int:
+    """Return the number; ValueError if a graph of so many would fill the memory."""
+    if gpus > LARGEST:
+        raise ValueError(f"{gpus} GPUs; at most {LARGEST} are grown")
+    return gpus
 
 
 def _usual(build: Callable[[int], nx.DiGraph]) -> nx.DiGraph:
@@ -108,6 +117,7 @@ def _from_table(file: str, gpus: int | None) -> tuple[nx.DiGraph, Mapping[str, A
         raise InputError(file, [Fault("must be a whole number from 1 on", "fabric.gpus")])
 
     def build(count: int) -> nx.DiGraph:
+        count = _bounded(count)
         return _fabrics.build_from_table(table, count) if base is None else _fabrics.build(str(base), count)
 
     try:

@@ -31,6 +31,8 @@ _FILES = {  # what NCCL calls it -> our file, by operation
     ("scatter", "p2p"): "direct_scatter",
 }
 _IN_SWITCH = ("nvls", "nvls_tree", "sharp")
+MOST_RING = 2048  # ranks of a ring whose first step is followed over the graph
+_MOST_MESSAGES = 2_100_000  # of one replay: a ring of 1,024 ranks; more take minutes and gigabytes
 _ALPHA_S = 3e-6  # start-up of a message where no library tells one: a step of NCCL over NVLink
 
 
@@ -162,19 +164,37 @@ def _by_formula(question: Question) -> Choice:
     question.answer.candidates += [
         {"algorithm": name, "protocol": "", "time_s": seconds} for seconds, name, _ in sorted(found)
     ]
+    if not found:
+        raise InfeasibleError(
+            f"no algorithm for {question.op} can be followed over {question.gpus:,} GPUs of this graph",
+            hint=f"--gpus {MOST_RING} or fewer",
+        )
     _, name, file = min(found)
     return Choice(file, name, alpha_s=0.0)
 
 
 def replay(question: Question, choice: Choice, fidelity: Fidelity) -> CollectiveRun:
-    """Return what the chosen algorithm does on the graph, on rails and over all NICs where it has such."""
+    """Return what the chosen algorithm does on the graph, on rails and over all NICs where it has such.
+
+    Raises
+    ------
+    InfeasibleError
+        More messages than can be followed one by one.
+    """
     module: ModuleType = COLLECTIVES[choice.file]
     graph, ranks, size = question.graph, question.gpus, float(question.size)
     router = Router(graph, "rail") if "rails" in graph.graph else None
     per_node = int(graph.graph.get("gpus_per_node") or 1)
     several = choice.file.startswith("ring_") and question.op != "send_recv" and ranks % per_node == 0
     channels = int(graph.graph.get("nics_per_node") or 1) if several else 1
-    if fidelity == "formula" and several and ranks > 2:
+    ring = fidelity == "formula" and several and ranks > 2
+    messages = 2 * ranks * (ranks - 1) * (1 if ring else min(channels, per_node))
+    if ranks > MOST_RING or (messages > _MOST_MESSAGES and not ring):
+        raise InfeasibleError(
+            f"{choice.name} of {ranks:,} ranks by {fidelity} is {messages:,} messages to follow, too many",
+            hint="fewer --gpus, or --fidelity formula on a machine whose library is known",
+        )
+    if ring:
         return outline(
             graph,
             module,

@@ -13,7 +13,7 @@ from simulator.collectives._bus_bandwidth import bus_factor
 from simulator.engine.collective import FIDELITIES, CollectiveRun, Fidelity
 from simulator.errors import unknown
 from simulator.operations import OPERATIONS
-from simulator.planning.choice import Answer, Choice, Question, choose, replay
+from simulator.planning.choice import MOST_RING, Answer, Choice, Question, choose, replay
 from simulator.planning.place import Fabric
 
 __all__ = ["Fabric", "ask"]
@@ -78,12 +78,11 @@ def _answer(
     question: Question, choice: Choice, predicted: Prediction | None, fidelity: str
 ) -> dict[str, Any]:
     kind: Fidelity = fidelity  # type: ignore[assignment]
-    counted = question.gpus <= _COUNTED or choice.file.startswith("ring_") or fidelity != "formula"
+    most = MOST_RING if choice.file.startswith("ring_") else _COUNTED
+    counted = question.gpus <= most or fidelity != "formula"
     run = replay(question, choice, kind) if counted else None
     if run is None:
-        question.warn(
-            f"above {_COUNTED} GPUs the formula counts no links: --fidelity fluid names the bottleneck"
-        )
+        question.warn(f"above {most:,} GPUs the formula counts no links")
     if predicted is None:
         question.warn(
             "no library is known to run on this machine: closed form of an idle network, no interval"

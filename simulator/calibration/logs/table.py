@@ -20,7 +20,7 @@ from simulator.errors import InputError, nearest
 from simulator.operations import OPERATIONS
 from simulator.reading import parse_csv
 
-_REQUIRED = ("op", "gpus", "size_bytes", "time_us")
+_REQUIRED = ("op", "gpus", "size_bytes")
 _TEXT = {  # column: field
     "case_id": "case_id",
     "series_id": "series_id",
@@ -36,7 +36,7 @@ _TEXT = {  # column: field
     "proto_forced": "protocol_forced",
     "notes": "notes",
 }
-_OTHER = ("nodes", "gpus_per_node", "in_place", "time_in_place_us", "algbw_GBps", "busbw_GBps")
+_OTHER = ("time_us", "nodes", "gpus_per_node", "in_place", "time_in_place_us", "algbw_GBps", "busbw_GBps")
 COLUMNS = (*_REQUIRED, *_TEXT, *_OTHER)
 _WHOLE = re.compile(r"[+-]?\d{1,40}")
 _DECIMAL = re.compile(r"[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,4})?")
