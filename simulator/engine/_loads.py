@@ -2,29 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from simulator.collectives._alpha_beta import Message
 from simulator.engine._paths import Edge, Paths
 
 Pattern = tuple[tuple[int, int, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What one phase puts on the links.
-
-    Parameters
-    ----------
-    sizes : dict
-        On each link, how many messages bring how many bytes.
-    drains : tuple of float
-        Seconds from the first to the last byte of each message, if all of the phase start together and every
-        link serves its messages alike.
-    """
-
-    sizes: dict[Edge, Counter[float]]
-    drains: tuple[float, ...]
+Sizes = dict[Edge, Counter[float]]  # on each link, how many messages bring how many bytes
 
 
 class Loads:
@@ -43,14 +26,21 @@ class Loads:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._known: dict[Pattern, Load] = {}
+        self._known: dict[Pattern, Sizes] = {}
+        self._drained: dict[Pattern, tuple[float, ...]] = {}
         self._times: Counter[Pattern] = Counter()
         self.phases = 0
         self.messages = 0
 
-    def of(self, phase: Sequence[Message]) -> Load:
-        """Return the load of a phase that was counted."""
-        return self._load_of(_pattern(phase))
+    def drains(self, phase: Sequence[Message]) -> tuple[float, ...]:
+        """Return the seconds from the first to the last byte of each message of a phase that was counted.
+
+        All of the phase start together, and every link serves its messages alike.
+        """
+        pattern = _pattern(phase)
+        if pattern not in self._drained:
+            self._drained[pattern] = self._drain(pattern)
+        return self._drained[pattern]
 
     def add(self, phase: Sequence[Message]) -> None:
         """Count a phase."""
@@ -67,7 +57,7 @@ class Loads:
         """Return the bytes on each link."""
         total: dict[Edge, float] = defaultdict(float)
         for pattern, times in self._times.items():
-            for edge, sizes in self._load_of(pattern).sizes.items():
+            for edge, sizes in self._sizes(pattern).items():
                 total[edge] += times * _bytes(sizes)
         return dict(total)
 
@@ -75,7 +65,7 @@ class Loads:
         """Return how many messages share a link, in the mean over its bytes."""
         bytes_, crowded = 0.0, 0.0
         for pattern, times in self._times.items():
-            sizes = self._load_of(pattern).sizes.get(edge, Counter())
+            sizes = self._sizes(pattern).get(edge, Counter())
             bytes_ += times * _bytes(sizes)
             crowded += times * _bytes(sizes) * sizes.total()
         return crowded / bytes_
@@ -88,25 +78,27 @@ class Loads:
                 total[src] += times * size if src >= 0 else 0.0
         return max(total.values(), default=0.0)
 
-    def _load_of(self, pattern: Pattern) -> Load:
-        if pattern not in self._known:  # only when asked for: a formula needs to know who talks, no more
-            self._known[pattern] = self._load(pattern)
+    def _sizes(self, pattern: Pattern) -> Sizes:
+        """Return what one phase puts on the links, worked out when first asked for."""
+        if pattern not in self._known:
+            sizes: Sizes = defaultdict(Counter)
+            for src, dst, size in pattern:
+                path = self._paths.path(src, dst)
+                for edge, share in zip(path.edges, path.shares, strict=True):
+                    sizes[edge][size * share] += 1
+            self._known[pattern] = dict(sizes)
         return self._known[pattern]
 
-    def _load(self, pattern: Pattern) -> Load:
-        sizes: dict[Edge, Counter[float]] = defaultdict(Counter)
+    def _drain(self, pattern: Pattern) -> tuple[float, ...]:
+        sizes = self._sizes(pattern)
         routed = [(size, self._paths.path(src, dst)) for src, dst, size in pattern]
-        for size, path in routed:
-            for edge, share in zip(path.edges, path.shares, strict=True):
-                sizes[edge][size * share] += 1
-        drains = (
+        return tuple(
             max(
                 _served(size * share, sizes[edge].items()) / self._paths.bandwidth(edge)
                 for edge, share in zip(path.edges, path.shares, strict=True)
             )
             for size, path in routed
         )
-        return Load(dict(sizes), tuple(drains))
 
 
 def _pattern(phase: Sequence[Message]) -> Pattern:

@@ -142,7 +142,7 @@ class Plan:
 
         order: Order[tuple[float, float]] = Order(send, join, self.gamma)
         for phase in self.phases():
-            drains = dict(zip(phase, self.loads.of(phase).drains, strict=True))
+            drains = dict(zip(phase, self.loads.drains(phase), strict=True))
             order.follow(phase)
         return _latest([*order.sent.values(), *order.received.values()])
 
