@@ -30,6 +30,8 @@ def understand(error: Exception) -> CommsimError:
         return error
     if isinstance(error, click.ClickException):
         return _usage(error)
+    if isinstance(error, OSError) and error.filename:  # a name that no file can have, a folder taken away
+        return UsageError(f"{error.filename}: {error.strerror}")
     kind = f"{type(error).__name__}: {error}".strip(": ")
     return InternalError(f"internal error: {kind}; rerun with --debug and attach what it prints")
 

@@ -1,5 +1,6 @@
 """Parameter types and options that commands share; every fault is one sentence that names the flag."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,7 +110,7 @@ class NameOrFile(Choice):
         """Return it as typed; a word that is neither a name nor looks like a file is refused at once."""
         text = str(value)
         path = Path(text)
-        if path.suffix or len(path.parts) > 1 or path.exists():
+        if path.suffix or len(path.parts) > 1 or (value and os.path.exists(value)):  # noqa: PTH110  never raises
             return text
         return super().convert(text, param, ctx)
 

@@ -1,5 +1,6 @@
 """FABRIC: a name of the catalogue, grown as wanted, or a file with the GPUs that it has."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +25,7 @@ def is_file(fabric: str) -> bool:
     path = Path(fabric)
     if path.suffix in (*GRAPHS, ".toml") or len(path.parts) > 1:
         return True
-    try:
-        return bool(fabric) and fabric not in _fabrics.names() and path.exists()
-    except OSError:  # longer than a name of a file can be
-        return False
+    return fabric not in _fabrics.names() and os.path.exists(fabric)  # noqa: PTH110  a long name is no fault
 
 
 def load(fabric: str, gpus: int | None) -> tuple[nx.DiGraph, Mapping[str, Any] | None]:
