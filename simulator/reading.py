@@ -14,6 +14,7 @@ from typing import Any
 from simulator.errors import InputError
 
 LIMIT = 256 * 2**20  # bytes after decompression; larger inputs are refused before they fill the memory
+TOML_LIMIT = 4 * 2**20  # characters; its parser needs 20 times as long for a byte as that of JSON
 _GZIP = b"\x1f\x8b"
 
 
@@ -147,8 +148,10 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     Raises
     ------
     InputError
-        With the line of the fault.
+        With the line of the fault; or larger than `TOML_LIMIT`.
     """
+    if len(text) > TOML_LIMIT:
+        raise InputError(source, f"is larger than {TOML_LIMIT // 2**20} MiB")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

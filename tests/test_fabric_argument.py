@@ -105,12 +105,13 @@ def test_a_wrong_file_is_an_input_error(commsim, tmp_path: Path, name: str, cont
 
 def test_a_table_builds_a_family_or_takes_a_fabric_of_the_catalogue(tmp_path: Path):
     path = tmp_path / "mine.toml"
-    path.write_text(
-        "[fabric]\nfamily = 'ring'\nlink_bandwidth = '400Gbps'\nlink_latency = '1us'\n[profile]\na = 1\n"
-    )
+    path.write_text("[fabric]\nfamily = 'ring'\nlink_bandwidth = '400Gbps'\nlink_latency = '1us'\n")
     graph, profile = load(str(path), 6)
     assert {rate for _, _, rate in graph.edges(data="bandwidth_Bps")} == {50e9}
-    assert (len(graph), profile) == (6, {"profile": {"a": 1}})
+    assert (len(graph), profile) == (6, {})
+    path.write_text(path.read_text() + "[profil]\na = 1\n")
+    with pytest.raises(InputError, match="profil: unknown key 'profil'"):
+        load(str(path), 6)
     path.write_text("[fabric]\nbase = 'dgx-h100-ib400'\n")
     assert nx.utils.graphs_equal(load(str(path), 16)[0], load("dgx-h100-ib400", 16)[0])
     with pytest.raises(UsageError, match="--gpus: 12 GPUs"):

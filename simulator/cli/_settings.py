@@ -58,6 +58,8 @@ def _defaults(
             if command is not None:
                 inner = click.Context(command, info_name=name, parent=context)
                 yield name, dict(_defaults(value, inner, f"{place}.", faults))
+        elif group and name in commands:
+            faults.append(Fault(f"{value!r}; wanted a table [{name}]".lower(), place))
         elif name not in options:
             close = nearest(name, [*options, *commands], 1)
             faults.append(

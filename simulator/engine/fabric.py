@@ -110,7 +110,11 @@ def _from_table(file: str, gpus: int | None) -> tuple[nx.DiGraph, Mapping[str, A
     table = tables.pop("fabric", None)
     if not isinstance(table, dict):
         raise InputError(file, "has no table [fabric]")
+    if tables.get("kind") != "profile":
+        _refuse_others(file, tables, "")
     there, base = table.pop("gpus", None), table.get("base")
+    if base is not None:
+        _refuse_others(file, {key: value for key, value in table.items() if key != "base"}, "fabric.")
     if there is not None and (isinstance(there, bool) or not isinstance(there, int) or there < 1):
         raise InputError(file, [Fault("must be a whole number from 1 on", "fabric.gpus")])
 
@@ -128,6 +132,12 @@ def _from_table(file: str, gpus: int | None) -> tuple[nx.DiGraph, Mapping[str, A
         raise _too_many(file, gpus, there)
     with _usage("--gpus"):
         return build(gpus), tables
+
+
+def _refuse_others(file: str, table: Mapping[str, Any], trail: str) -> None:
+    """Refuse what nothing would read: a mistyped key must not be overlooked."""
+    if table:
+        raise InputError(file, [Fault(f"unknown key '{key}'", f"{trail}{key}") for key in table])
 
 
 def _too_many(file: str, gpus: int, there: int) -> UsageError:
