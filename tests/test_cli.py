@@ -11,7 +11,7 @@ import pytest
 
 from simulator.cli._output import emit, finite, save
 from simulator.errors import CheckError, UsageError
-from tests.conftest import in_a_process
+from tests.conftest import ROOT, in_a_process
 
 USAGE = [  # command line, first line, what it proposes
     ("flwos x", "error: unknown command 'flwos'", "flows"),
@@ -120,6 +120,12 @@ def test_a_failed_check_prints_the_result_and_then_the_fault(commsim, extra_comm
     outcome = commsim("extra")
     assert (outcome.status, outcome.stdout) == (4, "mean error 20 %\n")
     assert outcome.stderr == "error: mean error 20 % is above the limit of 12 %\n  where: --limit\n"
+
+
+@pytest.mark.parametrize(("arguments", "status"), [("list", 0), ("bogus", 2)])
+def test_closed_streams_are_no_fault(arguments, status):
+    line = f"exec {sys.executable} -m simulator {arguments} >&- 2>&-"
+    assert subprocess.run(["sh", "-c", line], cwd=ROOT, check=False, timeout=60).returncode == status
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -90,6 +90,9 @@ def test_graphml_and_gml_say_the_same(commsim, ring: Path, tmp_path: Path):
         ("a.toml", "[fabric]\nfamily = 'rng'", "fabric: unknown family 'rng'"),
         ("a.toml", "[fabric]\nbase = 'dgx-h100-ib40'", "fabric: "),
         ("a.toml", "[fabric]\nbase = 'ring-100g'\ngpus = 0", "fabric.gpus: must be a whole number"),
+        ("a.toml", "[fabric]\nbase = 'ring-100g'\ngpus = 999999999", "fabric: 999999999 GPUs; at most"),
+        ("a.toml", "[fabric]\nbase = 'ring-100g'\nlatency = 2", "fabric.latency: unknown key 'latency'"),
+        ("a.toml", "x = [" + "1," * 2**21 + "]", "is larger than 4 MiB"),
         ("a.toml", "[fabric]\nfamily = 'ring'\nlink_bandwidth = '5'", "fabric: "),
         ("a.txt", "hello", "is no graph file"),
     ],
@@ -116,6 +119,30 @@ def test_a_table_builds_a_family_or_takes_a_fabric_of_the_catalogue(tmp_path: Pa
     assert nx.utils.graphs_equal(load(str(path), 16)[0], load("dgx-h100-ib400", 16)[0])
     with pytest.raises(UsageError, match="--gpus: 12 GPUs"):
         load(str(path), 12)
+
+
+@pytest.mark.parametrize("name", ["", "a" * 5000, "dgx-h100 "])
+def test_a_word_that_can_be_no_file_is_a_name_nobody_knows(commsim, name: str):
+    outcome = commsim("topology", "show", name)
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith(f"error: unknown fabric '{name[:100]}")
+
+
+@pytest.mark.parametrize("arguments", [("topology", "show", "a" * 300 + ".toml"), ("flows", "a" * 300)])
+def test_a_file_name_longer_than_any_is_an_input_error(commsim, arguments: tuple[str, ...]):
+    outcome = commsim(*arguments)
+    assert (outcome.status, outcome.stdout) == (5, "")
+
+
+def test_a_picture_with_an_impossible_name_is_a_usage_error(commsim, tmp_path: Path):
+    outcome = commsim("topology", "draw", "ring-100g", "-o", tmp_path / ("a" * 300 + ".svg"))
+    assert (outcome.status, outcome.stdout) == (2, "")
+
+
+def test_more_gpus_than_memory_holds_are_refused_at_once(commsim):
+    outcome = commsim("topology", "show", "dgx-h100-ib400", "--gpus", 1_000_000)
+    assert (outcome.status, outcome.stdout) == (2, "")
+    assert outcome.stderr.startswith("error: --gpus: 1000000 GPUs; at most 131072")
 
 
 def test_a_table_may_say_how_many_gpus_there_are(tmp_path: Path):

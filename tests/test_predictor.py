@@ -51,6 +51,20 @@ def test_the_splits_name_what_there_is_and_no_spike():
     ("text", "family", "transport", "rate"),
     [
         ("8x CX-7 IB 400 Gb/s per node", "hopper", "infiniband", 400),
+        ("8x NDR 400G", "hopper", "infiniband", 400),
+        ("NDR400 x8", "hopper", "infiniband", 400),
+        ("4x200GbE RoCEv2", "hopper", "roce", 100),
+        ("2xHDR200", "ampere", "infiniband", 50),
+        ("Intel E810 2x25GbE", "ampere", "roce", 6.25),
+        ("HPE Cray Slingshot 200Gb NIC x4", "ampere", "slingshot", 100),
+        ("8x 50 GB/s InfiniBand", "hopper", "infiniband", 400),
+        ("3.2 Tb/s RoCE", "hopper", "roce", 400),
+        ("EFA v2 3200 Gbps", "hopper", "efa", 400),
+        ("Quantum-2", "hopper", "infiniband", 400),
+        ("8x Quantum-X800 XDR", "blackwell", "infiniband", 800),
+        ("4x Omni-Path 100", "ampere", "omni-path", 50),
+        ("10GbE TCP", "hopper", "tcp", 1.25),
+        ("IPoIB over 1x HDR", "ampere", "tcp", 25),
         ("8x HDR200 IB per node (DGX A100)", "ampere", "infiniband", 200),
         ("32x EFA 100 Gb/s per node (p5.48xlarge)", "hopper", "efa", 400),
         ("RoCE 3200 Gb/s per node (BM.GPU.MI300X.8)", "cdna3", "roce", 400),
@@ -73,6 +87,11 @@ def test_gpus_and_inside_links_are_read_from_words():
         "nvlink_mesh",
         300,
     )
+    assert inside_of("NVLink4 900 GB/s bidirectional", "hopper", 450, "H100") == ("nvswitch", 450)
+    assert inside_of("NVLink5", "other", 0, "something new") == ("nvswitch", 900)
+    assert inside_of("PIX", "hopper", 63, "H100 PCIe") == ("pcie", 63)
+    with pytest.raises(ValueError, match="intra_link 'HCCS' and the GPU are unknown"):
+        inside_of("HCCS", "other", 0, "Ascend 910B")
     assert inside_of("PCIe 5.0 x8", "xe", 31.5, "Arc") == ("pcie", pytest.approx(31.5))
     with pytest.raises(ValueError, match="intra_link is blank"):
         inside_of("", "other", 0, "")

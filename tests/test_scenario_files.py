@@ -161,6 +161,7 @@ RAW = [
     (b"[" * 100_000, "nested too deeply"),
     (b'{"links":' * 100_000, "nested too deeply"),
     (gzip.compress(TEXT.encode())[:-12], "gzip"),
+    (gzip.compress(TEXT.encode()) + b"more", "something that is not gzip follows"),
     (gzip.compress(b" " * (LIMIT + 1)), "is larger than 24 MiB"),
 ]  # fmt: skip
 
@@ -223,6 +224,7 @@ CONTROLS = {
     "Windows line ends": json.dumps(GOOD, indent=1).replace("\n", "\r\n").encode(),
     "UTF-16": TEXT.encode("utf-16"),
     "gzip": gzip.compress(TEXT.encode()),
+    "gzip in two parts": gzip.compress(TEXT.encode()[:99]) + gzip.compress(TEXT.encode()[99:]),
     "nothing but links and flows": json.dumps({key: GOOD[key] for key in ("flows", "links")}).encode(),
     "results, even wrong ones, are no input": json.dumps(
         GOOD | {"finish_s": {"f0": 17, "nobody": None}, "makespan_s": "soon", "level": 9, "name": "other"}

@@ -49,6 +49,12 @@ def test_all_faults_of_the_settings_are_told_together(commsim, folder: Path):
     assert "  flwos  unknown key 'flwos', did you mean 'flows'?" in others
 
 
+def test_a_command_is_a_table_of_the_settings(commsim, folder: Path):
+    (folder / "commsim.toml").write_text("collective = 1\n")
+    first = commsim("list").stderr.splitlines()[0]
+    assert first == "error: commsim.toml: collective: 1; wanted a table [collective]"
+
+
 @pytest.mark.parametrize(
     "content", ["a = ", "[flows", "x" * 100, "flows = 1", "[flows]\nfold = nan", "verbose = -1.5"]
 )

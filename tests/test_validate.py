@@ -77,6 +77,42 @@ def test_blank_times_are_predicted_and_not_scored(commsim, tmp_path, some):
     assert commsim("validate", "collectives", path, "--limit", "50%").status == 4
 
 
+def test_a_table_without_the_measured_column_is_predicted_alike(commsim, tmp_path, some):
+    lines = list(csv.reader(io.StringIO(table(some))))
+    place = lines[0].index("time_us")
+    path = tmp_path / "unmeasured.csv"
+    path.write_text("".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in lines))
+    whole = commsim("validate", "collectives", path, "--json").result["rows"]
+    for line in lines:
+        del line[place]
+    path.write_text("".join(",".join(f'"{cell}"' for cell in line) + "\n" for line in lines))
+    found = commsim("validate", "collectives", path, "--json").result["rows"]
+    assert [row["predicted_s"] for row in found] == [row["predicted_s"] for row in whole]
+    assert {row["measured_s"] for row in found} == {None}
+    assert commsim("calibrate", path, "-o", tmp_path / "p.toml").status == 5
+
+
+def test_capitals_do_not_make_another_library(commsim, tmp_path):
+    row = "all_reduce,{},H100-SXM,8,1,8,,1048576,\n"
+    path = tmp_path / "names.csv"
+    path.write_text(
+        "op,library,gpu,gpus,nodes,gpus_per_node,inter_link,size_bytes,time_us\n"
+        + "".join(row.format(name) for name in ("nccl", "NCCL", ""))
+    )
+    rows = commsim("validate", "collectives", path, "--json").result["rows"]
+    assert len({(f"{row['predicted_s']:.9g}", row["basis"]) for row in rows}) == 1
+
+
+def test_what_was_assumed_is_said(commsim, tmp_path):
+    path = tmp_path / "blank.csv"
+    path.write_text(
+        "op,gpu,gpus,nodes,gpus_per_node,inter_link,size_bytes,time_us\n"
+        "all_reduce,H100-SXM,16,2,8,InfiniBand,1048576,\n"
+    )
+    warnings = commsim("validate", "collectives", path, "--json").result["warnings"]
+    assert "assumed for 1 rows: 8 NICs a node" in warnings
+
+
 @pytest.mark.parametrize(("limit", "status"), [("90%", 0), ("0.1%", 4)])
 def test_a_limit_is_kept_or_not(commsim, tmp_path, some, limit, status):
     path = tmp_path / "rows.csv"
