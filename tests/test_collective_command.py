@@ -206,3 +206,27 @@ def test_what_would_take_hours_is_refused_before_it_starts(commsim, arguments):
     assert outcome.status == 3
     assert outcome.stderr.startswith("error: ")
     assert "8,192" in outcome.stderr.splitlines()[0]
+
+
+def test_all_pairs_of_a_long_ring_are_not_followed_in_passing(commsim):
+    found = commsim(
+        "collective", "all_to_all", "--size", "1MiB", "--gpus", 200, "--fabric", "ring-100g", "--json"
+    )
+    assert found.result["rows"][0]["time_s"] > 0
+    names = {one["algorithm"] for one in found.result["candidates"]}
+    assert names
+    assert not names & {"direct", "pairwise"}
+    assert any("pairwise" in warning for warning in found.result["warnings"])
+
+
+@pytest.mark.parametrize("fabric", ["tree-100g", "ring-100g", "torus-2d-100g"])
+@pytest.mark.parametrize("op", ["all_reduce", "all_to_all", "send_recv"])
+def test_no_link_carries_more_than_it_can(commsim, fabric, op):
+    """A closed form that takes shared links for idle ones is held to what the busiest one can carry."""
+    where = ("--size", "64MiB", "--gpus", 32, "--fabric", fabric, "--json")
+    found = commsim("collective", op, *where).result
+    row = found["rows"][0]
+    assert row["bottleneck"]["busy"] <= 1 + 1e-9
+    assert all(one["time_s"] >= row["time_s"] * (1 - 1e-9) for one in found["candidates"])
+    fluid = commsim("collective", op, *where, "--algorithm", row["algorithm"], "--fidelity", "fluid").result
+    assert row["time_s"] <= fluid["rows"][0]["time_s"] * (1 + 1e-9)

@@ -1,6 +1,7 @@
 """Which algorithm a collective runs by: as NCCL would choose, as asked for, or the least closed form."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ from simulator.collectives._names import algorithms, resolve
 from simulator.engine.channels import outline, run_rings
 from simulator.engine.collective import CollectiveRun, Fidelity
 from simulator.errors import InfeasibleError, UsageError
+from topologies._graph import gpu_nodes
 from topologies._routing import Router
 
 _FILES = {  # what NCCL calls it -> our file, by operation
@@ -33,6 +35,8 @@ _FILES = {  # what NCCL calls it -> our file, by operation
 _IN_SWITCH = ("nvls", "nvls_tree", "sharp")
 MOST_RING = 2048  # ranks of a ring whose first step is followed over the graph
 _MOST_MESSAGES = 2_100_000  # of one replay: a ring of 1,024 ranks; more take minutes and gigabytes
+_ALL_PAIRS = ("one_shot", "two_shot", "direct", "pairwise")  # every rank sends to every other
+_MOST_CROSSINGS = 500_000  # links crossed by all pairs of ranks; more take longer than the answer is worth
 _ALPHA_S = 3e-6  # start-up of a message where no library tells one: a step of NCCL over NVLink
 
 
@@ -153,14 +157,18 @@ def _by_formula(question: Question) -> Choice:
     """Return our algorithm with the least closed form on the graph, where no library is known to run."""
     found: list[tuple[float, str, str]] = []
     reduces = "nvswitch" in {kind for _, kind in question.graph.nodes(data="kind")}
-    for name, file in algorithms(question.op).items():
-        if name == "parameter_server" or (name in _IN_SWITCH and not reduces):
+    known = algorithms(question.op)
+    skipped = _too_many_pairs(question, known)
+    if skipped:
+        question.warn(f"left out at {question.gpus:,} GPUs, unless --algorithm asks: {', '.join(skipped)}")
+    for name, file in known.items():
+        if name in ("parameter_server", *skipped) or (name in _IN_SWITCH and not reduces):
             continue
         try:
             run = replay(question, Choice(file, name, alpha_s=0.0), "formula")
         except (UsageError, InfeasibleError):  # an algorithm that this graph has no hardware or shape for
             continue
-        found.append((run.time_s, name, file))
+        found.append((feasible(run), name, file))
     question.answer.candidates += [
         {"algorithm": name, "protocol": "", "time_s": seconds} for seconds, name, _ in sorted(found)
     ]
@@ -171,6 +179,24 @@ def _by_formula(question: Question) -> Choice:
         )
     _, name, file = min(found)
     return Choice(file, name, alpha_s=0.0)
+
+
+def feasible(run: CollectiveRun) -> float:
+    """Return seconds of a closed form, but no less than its busiest link needs for the bytes it carries.
+
+    A formula knows paths, not that several ranks share a link of one; a ring or a tree of cables does.
+    """
+    return run.time_s * max(1.0, run.bottleneck[1] if run.bottleneck else 0.0)
+
+
+def _too_many_pairs(question: Question, names: Iterable[str]) -> list[str]:
+    """Return the algorithms whose pairs of ranks cross too many links to be compared in passing."""
+    if question.op in ("gather", "scatter"):  # there only the root talks to all
+        return []
+    ranks, gpus = question.gpus, gpu_nodes(question.graph)
+    far = Router(question.graph).route(gpus[0], gpus[ranks // 2])
+    crossings = ranks * (ranks - 1) * len(far)
+    return [name for name in names if name in _ALL_PAIRS] if crossings > _MOST_CROSSINGS else []
 
 
 def replay(question: Question, choice: Choice, fidelity: Fidelity) -> CollectiveRun:

@@ -13,7 +13,7 @@ from simulator.collectives._bus_bandwidth import bus_factor
 from simulator.engine.collective import FIDELITIES, CollectiveRun, Fidelity
 from simulator.errors import unknown
 from simulator.operations import OPERATIONS
-from simulator.planning.choice import MOST_RING, Answer, Choice, Question, choose, replay
+from simulator.planning.choice import MOST_RING, Answer, Choice, Question, choose, feasible, replay
 from simulator.planning.place import Fabric
 
 __all__ = ["Fabric", "ask"]
@@ -88,7 +88,10 @@ def _answer(
             "no library is known to run on this machine: closed form of an idle network, no interval"
         )
         run = run or replay(question, choice, kind)
-        return _row(question, choice, run.time_s, (None, None), "catalogue", run)
+        seconds = feasible(run)
+        if seconds > run.time_s:
+            question.warn("several ranks share its busiest link, which sets the time: see --fidelity fluid")
+        return _row(question, choice, seconds, (None, None), "catalogue", run)
     question.answer.warnings += [f"assumed: {what}" for what in predicted.assumed]
     scale = choice.ratio
     if run is not None and fidelity != "formula":
