@@ -1,5 +1,6 @@
 """The predictor: closed form, covariance, what it may see, how far off it is on held-out points."""
 
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -7,13 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.calibration import training
+from simulator.calibration import referee, train, training
 from simulator.calibration.components import COMPONENTS, NAMES, START, decode, encode
-from simulator.calibration.corpus import corpus_of, family_of, shipped, shipped_rows, sources, splits
+from simulator.calibration.corpus import (
+    corpus_hash,
+    corpus_of,
+    family_of,
+    shipped,
+    shipped_rows,
+    sources,
+    splits,
+)
 from simulator.calibration.covariance import Covariance, Features
 from simulator.calibration.fitted import BASES, LIBRARIES, fitted, half_of
 from simulator.calibration.kriging import krige
 from simulator.calibration.link_words import gpu_of, inside_of, outside_of
+from simulator.calibration.measured import text
 from simulator.calibration.mechanism import Design, log_microseconds, prior
 from simulator.calibration.predictor import Predictor
 from simulator.calibration.referee import accuracy
@@ -226,15 +236,30 @@ def test_one_gpu_costs_nothing_and_intervals_hold_their_prediction():
         assert 0 < answer.low_s < answer.time_s < answer.high_s
 
 
-def test_the_shipped_accuracy_meets_the_bounds_set_for_it():
-    """Bounds set before: a regression is seen, and what falls short of its goal stays stated."""
+def test_the_shipped_accuracy_has_not_become_worse():
+    """Bounds a little above what was measured, so that a fit that is worse is seen; the goals are beside."""
     found = accuracy()["library"]
     assert found["calibrated"]["mean_error"] <= 0.065  # goal 0.04, missed
-    assert found["scaled"]["mean_error"] <= 0.18  # goal 0.15, missed
+    assert found["scaled"]["mean_error"] <= 0.16  # goal 0.15, missed
     assert found["catalogue"]["mean_error"] <= 0.25  # the goal
-    assert 0.85 <= found["calibrated"]["coverage"] <= 0.95
-    assert 0.85 <= found["catalogue"]["coverage"] <= 0.95
-    assert found["scaled"]["coverage"] >= 0.85
+    assert all(0.85 <= found[basis]["coverage"] <= 0.95 for basis in BASES)  # the goal
+
+
+def test_what_was_fitted_is_of_these_measurements_and_these_parameters():
+    made = tomllib.loads(text("fitted.toml"))
+    assert made["corpus_sha256"] == corpus_hash()
+    assert made["names"] == [f"{table}.{key}" for table, key in prior().names] + list(NAMES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["mpi", "kernel"])
+def test_fitting_and_scoring_again_gives_the_shipped_accuracy(family):
+    corpus = shipped(family)
+    points, _ = train.score(corpus, "calibrated", train._folds(corpus)["calibrated"])
+    again = referee.summary(points)
+    assert again == pytest.approx(
+        {key: value for key, value in accuracy()[family]["calibrated"].items() if key in again}, rel=0.02
+    )
 
 
 def test_predictions_of_shipped_points_without_themselves_are_as_good_as_stated():

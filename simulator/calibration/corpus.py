@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.calibration.covariance import Points
 from simulator.calibration.logs._log import LogRow
+from simulator.calibration.measured import text
 from simulator.calibration.setting import Setting, of_row
 
 FAMILIES = {"kernel": ("vllm_custom", "trtllm_custom"), "mpi": ("openmpi",)}
@@ -61,33 +61,29 @@ class Corpus:
         return np.exp2(self.points.octave)
 
 
-def _text(name: str) -> str:
-    return (files("simulator.calibration") / "data" / name).read_text("utf-8")
-
-
 def corpus_hash() -> str:
     """Return the SHA-256 of the shipped measurements, for manifests and fitted values."""
-    return sha256((_text("series.csv") + _text("points.csv")).encode()).hexdigest()
+    return sha256((text("series.csv") + text("points.csv")).encode()).hexdigest()
 
 
 @cache
 def splits() -> dict[str, dict[str, list[int]] | dict[str, list[str]]]:
     """Return what is held out when the predictor is scored: ``sizes``, ``counts``, ``fabrics``."""
-    return tomllib.loads(_text("splits.toml"))
+    return tomllib.loads(text("splits.toml"))
 
 
 @cache
 def sources() -> tuple[dict[str, object], ...]:
     """Return who measured the runs: name, licence, addresses."""
-    return tuple(tomllib.loads(_text("sources.toml"))["source"])
+    return tuple(tomllib.loads(text("sources.toml"))["source"])
 
 
 @cache
 def shipped_rows() -> tuple[LogRow, ...]:
     """Return every shipped point as a measured row, spikes marked."""
-    series = {row["series_id"]: row for row in csv.DictReader(io.StringIO(_text("series.csv")))}
+    series = {row["series_id"]: row for row in csv.DictReader(io.StringIO(text("series.csv")))}
     rows = []
-    for line, point in enumerate(csv.DictReader(io.StringIO(_text("points.csv"))), start=2):
+    for line, point in enumerate(csv.DictReader(io.StringIO(text("points.csv"))), start=2):
         what = series[point["series_id"]]
         rows.append(
             LogRow(

@@ -4,12 +4,12 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.calibration.corpus import Corpus
+from simulator.calibration.measured import text
 from simulator.calibration.mechanism import prior
 from simulator.calibration.setting import Setting
 
@@ -51,8 +51,7 @@ class Fitted:
 @cache
 def fitted(family: str, basis: str) -> Fitted:
     """Return the shipped parameters of a family of libraries and a basis."""
-    text = (files("simulator.calibration") / "data" / "fitted.toml").read_text("utf-8")
-    table = tomllib.loads(text)[family][basis]
+    table = tomllib.loads(text("fitted.toml"))[family][basis]
     return Fitted((np.array(table["half_0"]), np.array(table["half_1"])), table["interval"])
 
 

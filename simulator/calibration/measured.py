@@ -8,18 +8,19 @@ from importlib.resources import files
 from typing import Any
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """Return one of the files that the measurements ship in."""
     return (files("simulator.calibration") / "data" / name).read_text("utf-8")
 
 
 def profiles() -> dict[str, dict[str, Any]]:
     """Return each measured fabric with its GPU counts, operations, points, sources and licences."""
-    series = {row["series_id"]: row for row in csv.DictReader(io.StringIO(_text("series.csv")))}
-    points = Counter(row["series_id"] for row in csv.DictReader(io.StringIO(_text("points.csv"))))
-    licences = {one["name"]: one for one in tomllib.loads(_text("sources.toml"))["source"]}
+    series = {row["series_id"]: row for row in csv.DictReader(io.StringIO(text("series.csv")))}
+    points = Counter(row["series_id"] for row in csv.DictReader(io.StringIO(text("points.csv"))))
+    licences = {one["name"]: one for one in tomllib.loads(text("sources.toml"))["source"]}
     return {
         name: _summary([series[one] for one in listed], sum(points[one] for one in listed), licences)
-        for name, listed in sorted(tomllib.loads(_text("splits.toml"))["fabrics"].items())
+        for name, listed in sorted(tomllib.loads(text("splits.toml"))["fabrics"].items())
     }
 
 

@@ -19,11 +19,11 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.calibration.measured import text
 from simulator.calibration.setting import Setting
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ class Prior:
 @cache
 def prior() -> Prior:
     """Return the starting values of ``data/mechanism.toml``."""
-    tables = tomllib.loads((files("simulator.calibration") / "data" / "mechanism.toml").read_text("utf-8"))
+    tables = tomllib.loads(text("mechanism.toml"))
     entries = [((table, key), pair) for table, keys in tables.items() for key, pair in keys.items()]
     values = np.array([pair for _, pair in entries], dtype=float)
     return Prior(tuple(name for name, _ in entries), np.log(values[:, 0]), values[:, 1])

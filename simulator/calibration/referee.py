@@ -4,7 +4,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from simulator.calibration.corpus import Corpus, family_of
 from simulator.calibration.covariance import Covariance, Features
 from simulator.calibration.intervals import ends, regime
 from simulator.calibration.kriging import krige
+from simulator.calibration.measured import text
 from simulator.calibration.mechanism import Design, log_microseconds, prior
 
 Floats = NDArray[np.float64]
@@ -180,7 +180,7 @@ def _facts(point: Scored) -> dict[str, object]:
 @cache
 def accuracy() -> dict[str, Any]:
     """Return the shipped accuracy on held-out points: by family, basis, then fabric, regime and operation."""
-    return tomllib.loads((files("simulator.calibration") / "data" / "accuracy.toml").read_text("utf-8"))
+    return tomllib.loads(text("accuracy.toml"))
 
 
 def accuracy_line(basis: str, family: str = "library") -> str:

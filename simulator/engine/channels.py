@@ -9,7 +9,6 @@ References
 """
 
 from collections.abc import Hashable
-from dataclasses import replace
 from math import gcd, inf
 from types import ModuleType
 
@@ -17,8 +16,8 @@ import networkx as nx
 
 from simulator.collectives._alpha_beta import AlphaBeta
 from simulator.engine._loads import Loads
-from simulator.engine._paths import Edge, Routes
-from simulator.engine.collective import FIDELITIES, CollectiveRun, Fidelity, run
+from simulator.engine._paths import Routes
+from simulator.engine.collective import FIDELITIES, CollectiveRun, Fidelity, outcome, run
 from simulator.engine.collective_plan import Plan, lay
 from simulator.errors import UsageError
 from simulator.network.flows import Flow, Link, replay
@@ -86,7 +85,7 @@ def run_rings(
         )
         for channel in range(channels)
     ]
-    return _together(plans, _seconds(plans, fidelity))
+    return outcome(plans[0].paths, [plan.loads for plan in plans], _seconds(plans, fidelity))
 
 
 def outline(
@@ -113,23 +112,9 @@ def outline(
         loads = Loads(plan.paths)
         loads.add(next(iter(plan.phases())))
         firsts.append((plan, loads))
-    plan, loads = firsts[0]
     steps = round(module.cost(ranks, 1.0, AlphaBeta(1.0, inf)))
     seconds = max(float(p.module.cost(ranks, p.size, p.slowest(one.pairs()))) for p, one in firsts)
-    total: dict[Edge, float] = {}
-    for _, one in firsts:
-        for edge, carried in one.link_bytes().items():
-            total[edge] = total.get(edge, 0.0) + carried * steps
-    busy = {edge: carried / plan.paths.bandwidth(edge) / seconds for edge, carried in total.items()}
-    worst = max(busy, key=lambda edge: busy[edge], default=None) if size else None
-    return CollectiveRun(
-        time_s=seconds,
-        steps=steps,
-        messages=steps * channels * ranks,
-        volume_bytes_per_rank=sum(one.sent() for _, one in firsts) * steps,
-        bottleneck=None if worst is None else (worst, busy[worst]),
-        link_bytes={edge: carried for edge, carried in total.items() if carried},
-    )
+    return outcome(firsts[0][0].paths, [one for _, one in firsts], seconds, times=steps)
 
 
 def _seconds(plans: list[Plan], fidelity: Fidelity) -> float:
@@ -146,24 +131,3 @@ def _seconds(plans: list[Plan], fidelity: Fidelity) -> float:
         else:
             flows += plan.messages(channel)
     return replay(links, flows).makespan
-
-
-def _together(plans: list[Plan], seconds: float) -> CollectiveRun:
-    loads = [plan.loads for plan in plans]
-    on_link: dict[Edge, float] = {}
-    for load in loads:
-        for edge, size in load.link_bytes().items():
-            if size:
-                on_link[edge] = on_link.get(edge, 0.0) + size
-    paths = plans[0].paths
-    busy = {edge: size / paths.bandwidth(edge) / seconds for edge, size in on_link.items()}
-    worst = max(busy, key=lambda edge: busy[edge], default=None)
-    single = CollectiveRun(
-        time_s=seconds,
-        steps=loads[0].phases,
-        messages=sum(load.messages for load in loads),
-        volume_bytes_per_rank=sum(load.sent() for load in loads),
-        bottleneck=None,
-        link_bytes=on_link,
-    )
-    return single if worst is None else replace(single, bottleneck=(worst, busy[worst]))

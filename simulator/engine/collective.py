@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import networkx as nx
 
-from simulator.engine._paths import Edge, Routes
+from simulator.engine._loads import Loads
+from simulator.engine._paths import Edge, Paths, Routes
 from simulator.engine.collective_plan import Plan, lay
 from simulator.errors import UsageError
 from simulator.network.flows import replay
@@ -98,7 +99,7 @@ def run(
     plan = lay(
         graph, module, ranks, size, placement=placement, alpha=alpha, gamma=gamma, router=router, **given
     )
-    return _result(plan, _SECONDS[fidelity](plan))
+    return outcome(plan.paths, [plan.loads], _SECONDS[fidelity](plan))
 
 
 def _fluid(plan: Plan) -> float:
@@ -117,16 +118,32 @@ _SECONDS: dict[str, Callable[[Plan], float]] = {
 }
 
 
-def _result(plan: Plan, seconds: float) -> CollectiveRun:
-    loads = plan.loads
-    on_link = {edge: size for edge, size in loads.link_bytes().items() if size}
-    busy = {edge: size / plan.paths.bandwidth(edge) / seconds for edge, size in on_link.items()}
+def outcome(paths: Paths, parts: Sequence[Loads], seconds: float, times: int = 1) -> CollectiveRun:
+    """Return what loads that run side by side come to.
+
+    Parameters
+    ----------
+    paths : Paths
+        Between the ranks.
+    parts : sequence of Loads
+        What each part puts on the links.
+    seconds : float
+        From the start to the last byte, s.
+    times : int
+        How often every part repeats.
+    """
+    on_link: dict[Edge, float] = {}
+    for part in parts:
+        for edge, size in part.link_bytes().items():
+            if size:
+                on_link[edge] = on_link.get(edge, 0.0) + times * size
+    busy = {edge: size / paths.bandwidth(edge) / seconds for edge, size in on_link.items()}
     worst = max(busy, key=lambda edge: busy[edge], default=None)
     return CollectiveRun(
         time_s=seconds,
-        steps=loads.phases,
-        messages=loads.messages,
-        volume_bytes_per_rank=loads.sent(),
+        steps=times * parts[0].phases,
+        messages=times * sum(part.messages for part in parts),
+        volume_bytes_per_rank=times * sum(part.sent() for part in parts),
         bottleneck=None if worst is None else (worst, busy[worst]),
         link_bytes=on_link,
     )
