@@ -61,6 +61,7 @@ class Gpu(Sourced):
     bf16_dense_flops: float | None = None
     fp16_dense_flops: float | None = None
     fp8_dense_flops: float | None = None
+    fp4_dense_flops: float | None = None
     fp32_flops: float | None = None
     memory_bytes: float | None = None
     memory_bandwidth_Bps: float | None = None  # noqa: N815 (SI unit)

@@ -16,6 +16,7 @@ from simulator.collectives import COLLECTIVES
 from simulator.errors import unknown
 from topologies import TOPOLOGIES
 from topologies._catalogue import read_data, to_si
+from workloads import model
 
 PLUGINS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "collectives": ("simulator.collectives", COLLECTIVES),
@@ -24,18 +25,20 @@ PLUGINS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 PROFILES = "profiles"  # fabrics that were measured, from the runs that ship
+MODELS = "models"
 
 
 def kinds() -> list[str]:
     """Return every kind of thing that can be listed."""
-    tables = (file.name for file in (files("topologies") / "catalogue").iterdir())
-    return sorted(
-        [*PLUGINS, PROFILES, *(name.removesuffix(".toml") for name in tables if name.endswith(".toml"))]
-    )
+    files_there = (file.name for file in (files("topologies") / "catalogue").iterdir())
+    tables = [name.removesuffix(".toml") for name in files_there if name.endswith(".toml")]
+    return sorted([*PLUGINS, PROFILES, MODELS, *tables])
 
 
 def names(kind: str) -> list[str]:
     """Return the names of one kind."""
+    if kind == MODELS:
+        return list(model.names())
     return list(PLUGINS[kind][1]) if kind in PLUGINS else list(_table(kind))
 
 
@@ -43,9 +46,13 @@ def rows(kind: str) -> list[dict[str, Any]]:
     """Return everything of one kind, a mapping each with its ``name``, in SI units."""
     if kind in PLUGINS:
         return [{"name": name, "about": text(kind, name).split("\n")[0]} for name in names(kind)]
+    if kind == MODELS:
+        from simulator.reports.model_sheet import row
+
+        return [row(model.find(name)) for name in names(kind)]
     return [
-        {"name": name} | dict(to_si(key, value) for key, value in row.items())
-        for name, row in _table(kind).items()
+        {"name": name} | dict(to_si(key, value) for key, value in values.items())
+        for name, values in _table(kind).items()
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from simulator.cli._kinds import PLUGINS, KindType, check_name, names, rows, text
+from simulator.cli._kinds import MODELS, PLUGINS, KindType, check_name, names, rows, text
 from simulator.cli._options import COUNT, SIZE, form_options, usage
 from simulator.cli._output import emit
 from simulator.errors import UsageError
@@ -29,21 +29,44 @@ def _complete(context: click.Context, _: click.Parameter, incomplete: str) -> li
 @click.option(
     "--option", "given", multiple=True, metavar="NAME=N[,N]", help="What its algorithm can be told."
 )
+@click.option("--seq-len", type=COUNT, help="Tokens of a sequence of a model; its context if left out.")
 @form_options
-def command(kind: str, name: str, gpus: int | None, size: int | None, given: Sequence[str]) -> None:
+def command(
+    kind: str, name: str, gpus: int | None, size: int | None, given: Sequence[str], seq_len: int | None
+) -> None:
     """Show one thing of a KIND by its NAME, with the source of every number.
 
     Of a collective, the terms of its cost apart: start-ups in a row (alpha), bytes on a link (beta), bytes
-    reduced (gamma).
+    reduced (gamma). Of a model, by name or file (ours or config.json): parameters, FLOPs, activations, keys
+    and values.
     """
+    if kind != "collectives" and (gpus is not None or size is not None or given):
+        raise UsageError("--gpus, --size and --option are for `commsim show collective`", where="--gpus")
+    if kind == MODELS:
+        _model(name, seq_len)
+        return
+    if seq_len is not None:
+        raise UsageError("--seq-len is for `commsim show model`", where="--seq-len")
     check_name(kind, name)
     found = next(row for row in rows(kind) if row["name"] == name)
     warnings: list[str] = []
     if kind == "collectives":
         found |= _terms(name, gpus or GPUS, SIZE_BYTES if size is None else size, given, warnings)
-    elif gpus is not None or size is not None or given:
-        raise UsageError("--gpus, --size and --option are for `commsim show collective`", where="--gpus")
     emit({"rows": [found]}, lambda: _lines(kind, found), warnings=warnings)
+
+
+def _model(name: str, seq_len: int | None) -> None:
+    from simulator.models import is_file, resolve
+    from simulator.reports.model_sheet import lines, row, sheet, usual_length
+
+    model = resolve(name, where="NAME")
+    length = usual_length(model) if seq_len is None else seq_len
+    warnings = []
+    if model.context and length > model.context:
+        warnings.append(f"{length:,} tokens are more than the context of {model.name}, {model.context:,}")
+    found = row(model) | sheet(model, length)
+    inputs = [name] if is_file(name) else []
+    emit({"rows": [found]}, lambda: lines(model, found), warnings=warnings, inputs=inputs)
 
 
 def _terms(name: str, gpus: int, size: int, given: Sequence[str], warnings: list[str]) -> dict[str, Any]:

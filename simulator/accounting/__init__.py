@@ -1,0 +1,1 @@
+"""What a step takes: memory of every pipeline stage, money, energy."""

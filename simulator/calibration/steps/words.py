@@ -1,0 +1,77 @@
+"""Cells of a row as numbers, and the one way a row is refused."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+Row = Mapping[str, str]
+
+
+class UnusableError(Exception):
+    """A row that cannot be predicted; the message names the input and the fault."""
+
+
+def cell(row: Row, column: str) -> str:
+    """Return the text of a cell, empty if the row has no such column."""
+    return (row.get(column) or "").strip()
+
+
+def number(row: Row, column: str) -> float | None:
+    """Return a positive number, or None if the cell is blank.
+
+    Raises
+    ------
+    UnusableError
+        The cell holds something else.
+    """
+    text = cell(row, column)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise UnusableError(f"{column} '{text:.40}' is no number") from None
+    if not math.isfinite(value) or value <= 0:
+        raise UnusableError(f"{column} {text:.40} must be a positive number")
+    return value
+
+
+def count(row: Row, column: str, default: int | None = None) -> int | None:
+    """Return a whole number from 1 on, ``default`` if the cell is blank.
+
+    Raises
+    ------
+    UnusableError
+        The cell holds something else.
+    """
+    value = number(row, column)
+    if value is None:
+        return default
+    if value != int(value) or value > 2**40:
+        raise UnusableError(f"{column} {cell(row, column):.40} must be a whole number below 2^40")
+    return int(value)
+
+
+def needed(row: Row, column: str, meaning: str) -> int:
+    """Return a whole number that nothing can stand in for.
+
+    Raises
+    ------
+    UnusableError
+        The cell is blank or no whole number.
+    """
+    value = count(row, column)
+    if value is None:
+        raise UnusableError(f"{column} is blank: {meaning}")
+    return value
+
+
+def plain(text: str) -> str:
+    """Return a name in lower case without spaces, hyphens and underscores, what is in brackets left out."""
+    name = text.lower().split("(")[0]
+    return "".join(letter for letter in name if letter not in " -_")
+
+
+def matches(wanted: Any, have: object) -> bool:
+    """Tell whether a value is the wanted one, or one of a list of them."""
+    return have in wanted if isinstance(wanted, list) else have == wanted

@@ -1,0 +1,136 @@
+"""The words that a replay follows: run, talk, start beside, wait; and how those that meet nobody merge."""
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from math import inf
+
+from workloads.step_graph import Until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Use:
+    """Bytes that a stage sends now and then, always the same.
+
+    Parameters
+    ----------
+    number : int
+        Its place among all of a step.
+    stage, target : int
+        Who sends; to which stage, -1 for a collective.
+    lane : str
+        Uses of one stage and lane never run at the same time.
+    name, op, axis, account : str
+        What it is, its operation and axis, where its time goes.
+    size, seconds : float
+        Bytes as the collective counts them; s on an idle network.
+    gap : float
+        Seconds that pass between the starts of two of them at least; inf where they cannot overlap.
+    """
+
+    number: int
+    stage: int
+    target: int = -1
+    lane: str
+    name: str
+    op: str
+    axis: str
+    account: str
+    size: float
+    seconds: float
+    gap: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Hold the compute stream: seconds, and where they go by account."""
+
+    seconds: float
+    parts: tuple[tuple[str, float], ...]
+    name: str
+    kind: str = "compute"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Hold the compute stream until bytes are sent."""
+
+    use: Use
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Send on a stream of its own, as soon as it is free; what waits for it."""
+
+    use: Use
+    stream: str
+    until: Until
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait for what was started beside and must end with the block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Compute and talk at once, until both are done; what is sent goes one after another."""
+
+    runs: tuple[Run, ...]
+    calls: tuple[Call | Run, ...]
+
+
+Word = Run | Call | Beside | Join | Pair
+Words = tuple[Word, ...]
+
+
+def settle(words: Iterable[Word], networked: Container[int], *, merge: bool) -> Words:
+    """Return words in which a `Call` that meets nobody else on its links is a `Run`.
+
+    Parameters
+    ----------
+    words : iterable of Word
+        As the step graph says.
+    networked : container of int
+        The numbers of the uses that share links.
+    merge : bool
+        Whether runs that follow each other become one, so that they cost one event.
+    """
+    found: list[Word] = []
+    for word in words:
+        settled = _settled(word, networked)
+        before = found[-1] if found else None
+        if merge and isinstance(settled, Run) and isinstance(before, Run):
+            found[-1] = _sum((before, settled))
+        else:
+            found.append(settled)
+    return tuple(found)
+
+
+def _settled(word: Word, networked: Container[int]) -> Word:
+    if isinstance(word, Call) and word.use.number not in networked:
+        use = word.use
+        return Run(use.seconds, ((use.account, use.seconds),), use.name, "collective")
+    if isinstance(word, Pair):
+        calls = [_settled(call, networked) for call in word.calls]
+        if all(isinstance(call, Run) for call in calls):
+            return _together(word.runs, [call for call in calls if isinstance(call, Run)])
+        return Pair(word.runs, tuple(call for call in calls if isinstance(call, Call | Run)))
+    return word
+
+
+def _sum(runs: Iterable[Run]) -> Run:
+    parts: dict[str, float] = {}
+    names = []
+    for run in runs:
+        names.append(run.name)
+        for account, seconds in run.parts:
+            parts[account] = parts.get(account, 0.0) + seconds
+    return Run(sum(parts.values()), tuple(parts.items()), names[0] if names else "")
+
+
+def _together(runs: Iterable[Run], calls: Iterable[Run]) -> Run:
+    """Return what a pair takes that meets nobody: the longer of both sums."""
+    work, talk = _sum(runs), _sum(calls)
+    hidden = min(1.0, work.seconds / talk.seconds) if talk.seconds else 1.0
+    exposed = tuple((account, seconds * (1 - hidden)) for account, seconds in talk.parts)
+    return Run(max(work.seconds, talk.seconds), work.parts + exposed, "pair")

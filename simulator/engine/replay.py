@@ -1,0 +1,112 @@
+"""One training step in events: a SimPy process for each stage, and one network that all of them share.
+
+All ranks of a stage run in lockstep, so a stage is one process, and a collective is all groups of its axis at
+once. A stage runs its tasks strictly in order:
+
+- ``F`` may start when the virtual stage before it on its way has done this microbatch and the bytes between
+  them are there; ``B`` the same with the one behind it, the last one when it has done its own ``F``; ``W``
+  when it has done its own ``B``. Between virtual stages of one stage no bytes pass.
+- A sender whose boundary is blocking does nothing else until its bytes are there.
+- Inside a task blocks run in order. Computations and collectives without a stream follow each other. A
+  collective with a stream starts when this stream is free. At the end of a block, of the task and of all
+  tasks the stage waits for those that must be done by then. Of a collective with an ``overlap`` the exposed
+  share comes first, the rest goes beside on the stream of its axis until the end of the block.
+- Tasks side by side take the longer of what both compute and what both send, as if one collective followed
+  the other. What only the end of the step waits for starts when they end.
+
+What cannot meet anybody on a link takes its time on an idle network, in plain arithmetic: processes then run
+ahead of the clock and hand times to each other. All else asks the network when the clock is there.
+"""
+
+from typing import Literal
+
+import simpy
+
+from simulator.engine._replay_program import Program
+from simulator.engine._replay_stage import Stage
+from simulator.engine._replay_wire import Wire
+from simulator.engine.bundles import Traffic
+from simulator.engine.result import ACCOUNTS, Prices, Result
+from simulator.errors import CheckError, UsageError
+from workloads.step_graph import StepGraph
+
+
+def replay(
+    graph: StepGraph,
+    prices: Prices,
+    *,
+    network: Traffic | None = None,
+    fidelity: Literal["fluid", "messages"] = "fluid",
+    spans: bool = False,
+) -> Result:
+    """Return what a step does.
+
+    Parameters
+    ----------
+    graph : StepGraph
+        The step.
+    prices : Prices
+        Seconds of everything on an idle network.
+    network : Traffic, optional
+        Where the bytes go; without it nothing shares a link with anything.
+    fidelity : str
+        ``fluid``: a collective is one bundle of bytes; ``messages``: each message of those that can meet
+        others on a link is a flow of its own.
+    spans : bool
+        Whether to keep the timeline.
+
+    Raises
+    ------
+    UsageError
+        Another fidelity, messages without a network or too many of them.
+    CheckError
+        A schedule that blocks itself, a transfer that never ended.
+    ValueError
+        A step graph or prices that are wrong in themselves, or a network for other stages.
+
+    References
+    ----------
+    .. [1] Casanova et al., Versatile, scalable, and accurate simulation of distributed applications and
+       platforms, JPDC 74(10), 2014: flows that share links max-min fair.
+    """
+    if fidelity not in ("fluid", "messages"):
+        raise UsageError(f"no replay with fidelity '{fidelity}'", hint="fluid, messages")
+    if fidelity == "messages" and network is None:
+        raise UsageError("messages need a network to cross")
+    if network is not None and network.layout.pp != len(graph.stages):
+        raise ValueError(f"{len(graph.stages)} stages on a layout of {network.layout.pp}")
+    env = simpy.Environment()
+    program = Program(graph, prices)
+    wire = Wire(env, program, network, fidelity)
+    blocking = graph.boundary.blocking
+    stages = [
+        Stage(env, number, program, wire, blocking=blocking, spans=spans)
+        for number in range(len(graph.stages))
+    ]
+    for stage in stages:
+        env.process(stage.run())
+    env.run()
+    blocked = [f"stage {stage.number} waits for {stage.waits}" for stage in stages if stage.waits]
+    if blocked:
+        raise CheckError(f"the schedule blocks itself: {'; '.join(blocked[:4])}")
+    if wire.unfinished():
+        raise CheckError("a transfer of the step never ended")
+    step_s = max(stage.now for stage in stages)
+    return Result(
+        step_s=step_s,
+        breakdown_s=_breakdown(stages, step_s),
+        link_busy=wire.busy(step_s),
+        link_axes=wire.users(step_s),
+        messages=wire.messages,
+        spans=tuple(span for stage in stages for span in stage.spans),
+        slowed_s=wire.slowed,
+        ends_s=tuple(stage.now for stage in stages),
+    )
+
+
+def _breakdown(stages: list[Stage], step_s: float) -> dict[str, float]:
+    """Return the account of the busiest stage; what the others end later is its bubble too."""
+    bubbles = [stage.accounts["bubble"] + step_s - stage.now for stage in stages]
+    busiest = min(range(len(stages)), key=lambda number: bubbles[number])
+    spent = {**stages[busiest].accounts, "bubble": bubbles[busiest]}
+    return {account: spent.get(account, 0.0) for account in ACCOUNTS}
