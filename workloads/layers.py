@@ -17,6 +17,7 @@ from workloads.model import LayerKind, Model
 from workloads.step_graph import Compute, Operation
 
 ELEMENT = 2.0  # bytes of an activation in half precision
+_TILE = 128  # the vocabulary is padded to so many a rank
 SCORE_PASSES = 1.0  # of the S x S matrix that a law multiplies by its own count
 
 
@@ -162,7 +163,7 @@ def _latent(model: Model, kind: LayerKind, cut: Slice) -> list[Operation]:
         *query,
         gemm("kv down", cut, down, model.kv_lora_rank + model.qk_rope_dim, h),
         gemm("kv up", cut, t, a * (model.qk_nope_dim + dv), model.kv_lora_rank),
-        elementwise("latent norms, rope", cut, t * a * (2 * d + dv)),
+        elementwise("latent norms, rope", cut, t * a * (2 * d + dv) / 4),
         *core(cut, model.heads, d, dv, kind.window),
         *cast("attention output cast", cut, t * a * dv),
         gemm("attention output", cut, t, h, a * dv),
@@ -247,7 +248,7 @@ def mamba(model: Model, cut: Slice) -> list[Operation]:
 
 def head(model: Model, cut: Slice) -> list[Operation]:
     """Return the output projection and the loss over the vocabulary of a rank."""
-    t, v = cut.tokens, model.vocab / cut.tp
+    t, v = cut.tokens, -(-model.vocab // (_TILE * cut.tp)) * _TILE
     return [
         gemm("head", cut, t, v, model.hidden, own="bf16"),
         Compute(name="loss", law="logits", bytes=t * v),

@@ -14,25 +14,31 @@ import click
 from simulator.cli._options import Choice
 from simulator.collectives import COLLECTIVES
 from simulator.errors import unknown
+from simulator.planning import presets
 from topologies import TOPOLOGIES
 from topologies._catalogue import read_data, to_si
 from workloads import model
+from workloads.schedules import SCHEDULES
+from workloads.strategies import STRATEGIES
 
 PLUGINS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "collectives": ("simulator.collectives", COLLECTIVES),
+    "schedules": ("workloads.schedules", SCHEDULES),
+    "strategies": ("workloads.strategies", STRATEGIES),
     "topologies": ("topologies", TOPOLOGIES),
 }
 
 
 PROFILES = "profiles"  # fabrics that were measured, from the runs that ship
 MODELS = "models"
+PRESETS = "presets"  # scenarios of training steps
 
 
 def kinds() -> list[str]:
     """Return every kind of thing that can be listed."""
     files_there = (file.name for file in (files("topologies") / "catalogue").iterdir())
     tables = [name.removesuffix(".toml") for name in files_there if name.endswith(".toml")]
-    return sorted([*PLUGINS, PROFILES, MODELS, *tables])
+    return sorted([*PLUGINS, PROFILES, MODELS, PRESETS, *tables])
 
 
 def names(kind: str) -> list[str]:
@@ -71,6 +77,8 @@ def _table(kind: str) -> dict[str, dict[str, Any]]:
         from simulator.calibration.measured import profiles
 
         return profiles()
+    if kind == PRESETS:
+        return {name: dict(presets.table(name)) for name in presets.names()}
     return tomllib.loads(read_data(f"{kind}.toml"))
 
 

@@ -115,9 +115,10 @@ class Walk:
             self._accounts[name] += times * seconds
 
     def _operation(self, operation: Operation) -> None:
-        if isinstance(operation, Collective) and operation.overlap:
+        if isinstance(operation, Collective) and (operation.overlap or operation.stream):
             self._hold(operation, "exposed")
-            self._beside(operation, operation.stream or operation.axis, "block", "hidden")
+            until = "block" if operation.overlap else operation.until
+            self._beside(operation, operation.stream or operation.axis, until, "hidden")
         elif operation.stream:
             self._beside(operation, operation.stream, operation.until, "whole")
         else:

@@ -21,6 +21,7 @@ from workloads.step_graph import Compute
 
 Floats = NDArray[np.float64]
 _HALF = ("bf16", "fp16")
+_TILE = (128, 256)  # of the result that one processor computes at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # one a site: compared by identity
@@ -37,6 +38,8 @@ class Device:
         Bytes/s of device memory.
     variant : str
         Name of a part of the profile that changes its rate, a power cap for one; empty: none.
+    software : str
+        How old the kernels are that run on it, as the profile tells them apart; empty: the usual.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Device:
     rates: Mapping[str, float]
     memory_rate: float
     variant: str = ""
+    software: str = ""
 
     def rate(self, precision: str) -> float:
         """Return FLOP/s in a precision; half the next wider one where the device has no such units.
@@ -131,6 +135,7 @@ class _Pieces:
                     variant=one.variant or "none",
                     device=device.name,
                     cap=device.variant or "none",
+                    era=device.software or "usual",
                 )
                 for one, device in self.pieces
             ]
@@ -167,18 +172,27 @@ def _gemm(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     share = pieces.value(profile, "gemm.share.{generation}.{precision}")
     capped = pieces.value(profile, "gemm.cap.{cap}")
     kind = pieces.value(profile, "gemm.device.{device}")
+    kind = kind * pieces.value(profile, "gemm.era.{generation}.{era}")
     product = pieces.flops / (pieces.rate * share * capped * kind) * _misaligned(pieces, profile)
+    product = product * (1 + profile["gemm.depth"] / np.maximum(pieces.k, 1.0)) * _waves(pieces, profile)
     return product + pieces.value(profile, "gemm.bytes") * _memory(pieces, profile)
 
 
-def _misaligned(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
-    """Return how much slower products are whose sides are no multiples of a tile."""
+def _waves(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
+    """Return how much longer products take whose tiles do not fill the last wave of processors [3]_."""
+    tiles = np.ceil(pieces.m / _TILE[0]) * np.ceil(pieces.n / _TILE[1])
+    waves = tiles / pieces.value(profile, "device.processors.{generation}")
+    idle = np.where(waves > 0, np.ceil(waves) / np.maximum(waves, 1e-9), 1.0)
+    return 1 + profile["gemm.waves"] * (np.minimum(idle, 20.0) - 1)
+
+
+def _misaligned(pieces: _Pieces, profile: Mapping[str, float], least: int = 1) -> Floats:
+    """Return how much slower products are with ``least`` sides or more that are no multiples of a tile."""
     sides = np.stack([pieces.m, pieces.n, pieces.k])
-    worst = np.where(
-        (sides % 64 != 0).any(axis=0), pieces.value(profile, "gemm.unaligned.64.{generation}.{precision}"), 1.0
-    )
-    coarse = (sides % 128 != 0).any(axis=0) & (worst == 1.0)
-    return np.where(coarse, pieces.value(profile, "gemm.unaligned.128.{generation}.{precision}"), worst)
+    odd = (sides % 64 != 0).sum(axis=0) >= least
+    coarse = ((sides % 128 != 0).sum(axis=0) >= least) & ~odd
+    slow = np.where(odd, pieces.value(profile, "gemm.unaligned.64.{generation}.{precision}"), 1.0)
+    return np.where(coarse, pieces.value(profile, "gemm.unaligned.128.{generation}.{precision}"), slow)
 
 
 def _grouped(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
@@ -190,7 +204,9 @@ def _grouped(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     width = np.minimum(pieces.n, pieces.k)
     narrow = 1 + profile["grouped.width"] / np.maximum(width, 1.0)
     few = 1 + profile["grouped.rows"] / np.maximum(pieces.m, 1.0)
-    product = pieces.flops / rate * narrow * few
+    rate = rate * pieces.value(profile, "gemm.era.{generation}.{era}")
+    rate = rate * pieces.value(profile, "grouped.era.{generation}.{era}")
+    product = pieces.flops / rate * narrow * few * _misaligned(pieces, profile, least=2)
     return product + pieces.value(profile, "gemm.bytes") * _memory(pieces, profile)
 
 
@@ -215,7 +231,7 @@ def _scan(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
 
 
 def _host(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
-    return pieces.amount * pieces.value(profile, "host.layer.{variant}.{generation}")
+    return pieces.amount * pieces.value(profile, "host.layer.{variant}.{era}")
 
 
 def _step(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
@@ -231,7 +247,7 @@ LAWS: dict[str, Callable[[_Pieces, Mapping[str, float]], Floats]] = {
     "scores": _passes("scores.passes"),
     "cast": _passes("cast.bytes.{precision}"),
     "logits": _passes("logits.bytes"),
-    "permute": _passes("permute.passes"),
+    "permute": _passes("permute.passes.{era}"),
     "optimizer": _passes("optimizer.bytes"),
     "scan": _scan,
     "host": _host,

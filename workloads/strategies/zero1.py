@@ -20,7 +20,16 @@ def layer(held: Held, layout: Layout, wire: Wire) -> Exchange:
         "gradient reduction", "reduce_scatter", held, wire.grad_bytes, layout,
         stream="dp", until="step", when="last",
     )  # fmt: skip
-    early = over("parameter gather", "all_gather", held, wire.param_bytes, layout, stream="dp", when="first")
+    early = over(
+        "parameter gather",
+        "all_gather",
+        held,
+        wire.param_bytes,
+        layout,
+        stream="dp",
+        until="step",
+        when="first",
+    )
     return Exchange(
         forward=tuple(early) if wire.param_overlap else (),
         backward=tuple(late) if wire.grad_overlap else (),

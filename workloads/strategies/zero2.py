@@ -21,7 +21,7 @@ def layer(held: Held, layout: Layout, wire: Wire) -> Exchange:
     )  # fmt: skip
     early = over(
         "parameter gather", "all_gather", held, wire.param_bytes, layout,
-        axes=SHARDED, stream="shard", when="first",
+        axes=SHARDED, stream="shard", until="step", when="first",
     )  # fmt: skip
     return Exchange(forward=tuple(early), backward=tuple(late))
 

@@ -123,8 +123,8 @@ def _layers(row: Row, hidden: int, vocab: int, pp: int, assumed: list[str]) -> i
 
 def _heads(hidden: int, row: Row, assumed: list[str]) -> int:
     tp = count(row, "tp", 1) or 1
-    fits = [h for h in range(tp, hidden + 1, tp) if hidden % h == 0]
-    heads = min(fits, key=lambda h: abs(hidden / h - USUAL_HEAD)) if fits else 1
+    likely = range(tp, min(hidden, 16 * (hidden // USUAL_HEAD) + tp) + 1, tp)
+    heads = min((h for h in likely if hidden % h == 0), key=lambda h: abs(hidden / h - USUAL_HEAD), default=1)
     assumed.append(f"heads is blank: {heads}, so that a head is about {USUAL_HEAD} wide")
     return heads
 

@@ -149,7 +149,7 @@ def chunk_layers(
             return found
     if layers % chunks == 0 and "one layer fewer" not in notes:
         return (layers // chunks,) * chunks
-    if layers + 2 >= chunks * 1 and (layers + 2) % chunks == 0 and (layers + 2) // chunks >= 1 and chunks > 1:
+    if chunks > 1 and (layers + 2) % chunks == 0:
         each = (layers + 2) // chunks
         assumed.append(
             f"first and last of {chunks} chunks hold one layer less: {layers} + 2 = {chunks} x {each}"

@@ -46,7 +46,7 @@ def solved(case: Case, profile: Mapping[str, float], times: Times) -> tuple[Solv
     """Return a case's step by formula, and the prices it was worked out with."""
     training = training_of(case)
     graph = build(training)
-    prices = StepPrices(graph, case.layout, of_system(case.system), profile, times)
+    prices = StepPrices(graph, case.layout, of_system(case.system, case.stack.released), profile, times)
     return solve(graph, prices), prices
 
 
@@ -70,7 +70,7 @@ class Features:
         exact = []
         for row, case in enumerate(cases):
             answer, prices = solved(case, profile, times)
-            device = of_system(case.system).device
+            device = of_system(case.system, case.stack.released).device
             exact.append(answer.result.step_s)
             for entry, weight in zip(answer.entries, answer.weights, strict=True):
                 if isinstance(entry.what, Compute):

@@ -45,7 +45,7 @@ def software_of(case: Case) -> Software:
     """Return what the stack of a case does."""
     stack = case.stack
     return Software(
-        attention=stack.attention,
+        attention=f"{stack.attention}.fp8" if stack.fp8_attention else stack.attention,
         fusion=f"{stack.fusion}.{case.model.norm}",
         tp_overlap=stack.tp_overlap != "none",
         cp_overlap=True,
@@ -54,6 +54,7 @@ def software_of(case: Case) -> Software:
         deduplicated=stack.dispatcher in ("deepep", "hybridep"),
         dispatch_width=2.0,
         graphs=stack.cuda_graph == "full",
+        sliced_sends=stack.family != "megatron-deepspeed",  # its pipeline sends whole activations
         wide_layers=stack.wide_layers,
         host=host_of(case),
     )

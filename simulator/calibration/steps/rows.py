@@ -94,18 +94,14 @@ def _assembled(
 ) -> Case:
     values, says = soft.values, soft.says
     total, micro = batches(row, degrees["dp"], degrees["pp"], values, says, assumed)
-    dp_cp = degrees["dp"] * degrees["cp"]
-    strategy, shard = sharding(row, values, dp_cp, machines.gpus_per_node, assumed)
-    if "strategy_is" in values:
-        strategy = values["strategy_is"]
-        assumed.append(f"strategy {strategy}: {says['strategy_is']}")
+    strategy, shard = _strategy(row, soft, degrees, machines, assumed)
     vpp = virtual_stages(row, degrees["pp"], values, says, assumed)
     layout = _layout(degrees, model, vpp, shard, values)
-    recompute, modules = _recompute(row, soft, assumed)
-    if numbers[0] == "fp8" and "fp8 params in FP8 runs" in cell(row, "notes"):
+    recomputed = _recompute(row, soft, assumed)
+    notes = cell(row, "notes")
+    if numbers[0] == "fp8" and "fp8 params in FP8 runs" in notes:
         values["param_bytes"] = 1.0
     values["dispatcher"] = (values.get("dispatcher") or "alltoall") if model.experts else ""
-    notes = cell(row, "notes")
     return Case(
         case_id=cell(row, "case_id"),
         source=cell(row, "source"),
@@ -122,15 +118,25 @@ def _assembled(
         sequence_parallel=bool(degrees["tp"] > 1 and _sequence_parallel(row, values)),
         schedule=_schedule(notes, layout),
         strategy=strategy,
-        recompute=recompute,
-        recompute_modules=modules,
-        recompute_layers=int(values.get("recompute_layers", 0)) if recompute == "full" else 0,
+        **recomputed,
         task=task,
         packed=task != "pretrain",
         stack=soft.stack(),
         assumed=tuple(assumed),
         doubts=_doubts(row),
     )
+
+
+def _strategy(
+    row: Row, soft: Settings, degrees: dict[str, int], machines: System, assumed: list[str]
+) -> tuple[str, int]:
+    """Return the strategy and its shard group, of the row or of what a recipe says against it."""
+    dp_cp = degrees["dp"] * degrees["cp"]
+    strategy, shard = sharding(row, soft.values, dp_cp, machines.gpus_per_node, assumed)
+    if "strategy_is" in soft.values:
+        strategy = soft.values["strategy_is"]
+        assumed.append(f"strategy {strategy}: {soft.says['strategy_is']}")
+    return strategy, shard
 
 
 def _mended(row: Row, assumed: list[str]) -> Row:
@@ -256,15 +262,17 @@ def _schedule(notes: str, layout: Layout) -> str:
     return "interleaved" if layout.vpp > 1 else "1f1b"
 
 
-def _recompute(row: Row, soft: Settings, assumed: list[str]) -> tuple[Recompute, tuple[str, ...]]:
+def _recompute(row: Row, soft: Settings, assumed: list[str]) -> dict[str, Any]:
+    """Return the fields of a case that say what is recomputed."""
     printed = cell(row, "recompute").lower()
-    values = soft.values
-    if printed:
-        for word, kind in _RECOMPUTE.items():
-            if printed.startswith(word):
-                return kind, tuple(values.get("recompute_modules", ())) if kind == "selective" else ()
+    kind = next((kind for word, kind in _RECOMPUTE.items() if printed.startswith(word)), None)
+    if printed and kind is None:
         raise UnusableError(f"recompute '{printed:.40}' is not understood (none, selective or full)")
-    kind = values.get("recompute", "none")
-    source = soft.says.get("recompute")
-    assumed.append(f"recompute is blank: {kind}, " + (f"as in {source}" if source else "the stack's usual"))
-    return kind, tuple(values.get("recompute_modules", ())) if kind == "selective" else ()
+    if not printed:
+        kind = soft.values.get("recompute", "none")
+        source = soft.says.get("recompute")
+        said = f"as in {source}" if source else "the stack's usual"
+        assumed.append(f"recompute is blank: {kind}, {said}")
+    modules = tuple(soft.values.get("recompute_modules", ())) if kind == "selective" else ()
+    layers = int(soft.values.get("recompute_layers", 0)) if kind == "full" else 0
+    return {"recompute": kind, "recompute_modules": modules, "recompute_layers": layers}

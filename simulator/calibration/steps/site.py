@@ -13,6 +13,7 @@ from topologies._catalogue import gpus
 from workloads.layout import Shape
 
 _TRANSPORTS = {"omnipath": "omni-path", "ethernet": "roce"}
+_EARLY, _LATE = 2025.92, 2026.37
 _GENERATIONS = {"volta", "ampere", "hopper", "blackwell"}
 
 
@@ -32,8 +33,6 @@ class Site:
         What joins them there; bytes/s of one GPU and direction.
     transport, nic_rate : str, float
         Between nodes; bytes/s that one GPU has, one direction.
-    oversubscription : float
-        Of the layer above the nodes.
     fabric_name : str
         Of a user's own measured fabric; empty else.
     """
@@ -46,13 +45,13 @@ class Site:
     inside_rate: float
     transport: str
     nic_rate: float
-    oversubscription: float = 1.0
     fabric_name: str = ""
 
     def setting(self, op: str, shape: Shape) -> Setting:
         """Return what the predictor of collectives knows a group by.
 
-        A group has the adapters of its own ranks: others use the rest at the same time.
+        A group has the adapters of its own ranks: others use the rest at the same time. An oversubscribed layer
+        above the pods is left out: a ring crosses it a few times only.
         """
         away = shape.nodes > 1
         return Setting(
@@ -65,14 +64,14 @@ class Site:
             inside=self.inside if shape.per_node > 1 else "",
             inside_rate=self.inside_rate if shape.per_node > 1 else 0.0,
             transport=self.transport if away else "",
-            outside_rate=self.nic_rate * shape.per_node / self.oversubscription if away else 0.0,
+            outside_rate=self.nic_rate * shape.per_node if away else 0.0,
             library="rccl" if self.family == "cdna3" else "nccl",
             fabric_name=self.fabric_name,
         )
 
 
 @lru_cache(maxsize=256)
-def device(name: str, memory_rate: float = 0.0, variant: str = "") -> Device:
+def device(name: str, memory_rate: float = 0.0, variant: str = "", software: str = "") -> Device:
     """Return an accelerator of the catalogue.
 
     Raises
@@ -96,14 +95,27 @@ def device(name: str, memory_rate: float = 0.0, variant: str = "") -> Device:
         rates={precision: rate for precision, rate in rates.items() if rate},
         memory_rate=memory_rate or float(row.memory_bandwidth_Bps or 0),
         variant=variant,
+        software=software,
     )
 
 
-def of_system(system: System) -> Site:
-    """Return the site of a measured run."""
+def era(released: float) -> str:
+    """Return how old kernels are, as the profile tells them apart, from a year with a fraction; 0: unknown.
+
+    Kernels for mixtures and for Blackwell improved between the containers of 2025 and those of summer 2026.
+    """
+    if not released:
+        return ""
+    return "2025" if released < _EARLY else "2026b" if released > _LATE else ""
+
+
+def of_system(system: System, released: float = 0.0) -> Site:
+    """Return the site of a measured run, with software of a date (year with a fraction)."""
     short, family, rate = gpu_of(system.gpu.replace("-", " ").upper())
     return Site(
-        device=device(system.gpu, system.memory_bandwidth, "500W" if system.power == 500 else ""),
+        device=device(
+            system.gpu, system.memory_bandwidth, "500W" if system.power == 500 else "", era(released)
+        ),
         gpu=short,
         family=family,
         per_node=system.gpus_per_node,
@@ -111,7 +123,6 @@ def of_system(system: System) -> Site:
         inside_rate=rate * 1e9 if system.intra != "pcie" else 31.5e9,
         transport=_TRANSPORTS.get(system.transport, system.transport),
         nic_rate=system.nic_bandwidth,
-        oversubscription=system.oversubscription,
     )
 
 

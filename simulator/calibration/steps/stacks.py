@@ -43,8 +43,8 @@ class Settings:
     ----------
     values : dict
         Fields of `Stack`; ``micro_batch vp recompute recompute_modules recompute_layers strategy shard etp
-        mtp sequence_parallel chunks`` for what the row leaves blank; ``strategy_is`` and ``model_is`` for what a
-        recipe says against the row or the catalogue.
+        mtp sequence_parallel chunks`` for what the row leaves blank; ``strategy_is`` and ``model_is`` for
+        what a recipe says against the row or the catalogue.
     says : dict
         Field to the address that states it.
     group : str

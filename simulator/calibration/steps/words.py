@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 Row = Mapping[str, str]
+MOST = {"layers": 2**14, "vp": 2**14, "hidden": 2**24, "heads": 2**20, "experts": 2**20}
+MOST_OF_ALL = 2**40
+"""Largest counts that are believed; what is beyond would only cost memory and time."""
 
 
 class UnusableError(Exception):
@@ -47,8 +50,10 @@ def count(row: Row, column: str, default: int | None = None) -> int | None:
     value = number(row, column)
     if value is None:
         return default
-    if value != int(value) or value > 2**40:
-        raise UnusableError(f"{column} {cell(row, column):.40} must be a whole number below 2^40")
+    if value != int(value):
+        raise UnusableError(f"{column} {cell(row, column):.40} must be a whole number")
+    if value > (most := MOST.get(column, MOST_OF_ALL)):
+        raise UnusableError(f"{column} {cell(row, column):.40} is too large: at most {most}")
     return int(value)
 
 

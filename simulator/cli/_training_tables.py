@@ -1,0 +1,147 @@
+"""What a person reads of a training step."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from simulator.reports.tables import Column, cell, lay_out
+
+if TYPE_CHECKING:
+    from simulator.planning.estimate import Estimate
+
+TRILLION = 1e12
+_WORDS = {
+    "compute": "compute",
+    "exposed_tensor": "exposed tensor parallel",
+    "exposed_pipeline": "exposed pipeline sends",
+    "exposed_data": "exposed data parallel",
+    "exposed_context": "exposed context parallel",
+    "exposed_expert": "exposed expert parallel",
+    "bubble": "pipeline bubble",
+    "optimizer": "optimizer",
+    "other": "host and fixed",
+}
+
+
+def title(row: Mapping[str, Any]) -> str:
+    """Return what was asked, in a line."""
+    return (
+        f"{row['model']} on {row['gpus']} {row['gpu']} ({row['fabric']}), {row['plan']}, mbs {row['mbs']}, "
+        f"gbs {row['gbs']}, seq {row['seq_len']}, {row['precision']}"
+    )
+
+
+def seconds(value: float) -> str:
+    """Return seconds of a step with three digits, or four: ``6.11``, ``136.6``."""
+    return f"{value:.1f}" if value >= 100 else f"{value:.3g}"
+
+
+def mark(row: Mapping[str, Any]) -> str:
+    """Return the sign of numbers outside of what was measured."""
+    return "" if row["basis"] == "calibrated" else "~"
+
+
+def exposed(row: Mapping[str, Any]) -> float:
+    """Return the share of a step in which no computation hides the communication."""
+    spent = row["breakdown_s"]
+    return float(sum(value for name, value in spent.items() if name.startswith("exposed")) / row["step_s"])
+
+
+def per_trillion(row: Mapping[str, Any]) -> float | None:
+    """Return USD for a trillion tokens."""
+    if row["cost_usd"] is None:
+        return None
+    return float(row["cost_usd"] / (row["tokens_per_s_per_gpu"] * row["gpus"] * row["step_s"]) * TRILLION)
+
+
+def one(answer: "Estimate") -> list[str]:
+    """Return the lines for a single step."""
+    row = answer.row
+    sign = mark(row)
+    lines = [
+        title(row),
+        f"step {sign}{seconds(row['step_s'])} s, 90 % interval {seconds(row['low_s'])} .. {seconds(row['high_s'])} s"
+        f"   ({row['fidelity']}{_messages(row)})",
+        f"{sign}{row['tokens_per_s_per_gpu']:,.0f} tokens/s/GPU, MFU {sign}{row['mfu']:.1%}, HFU {sign}{row['hfu']:.1%}"
+        f"   ({row['schedule']}, {row['strategy']}, recompute {row['recompute']}, {row['stack']})",
+        _memory(answer),
+        "",
+        *_breakdown(row),
+        "",
+        *_money(answer),
+        answer.step.values.line,
+    ]
+    return [line for line in lines if line is not None]
+
+
+def _messages(row: Mapping[str, Any]) -> str:
+    what = {"fluid": "bundles", "messages": "messages"}.get(row["fidelity"])
+    return f", {row['messages']:,} {what}" if what else ""
+
+
+def _memory(answer: "Estimate") -> str:
+    worst, capacity = answer.step.fullest, answer.step.capacity
+    gib = 2.0**30
+    parts = ", ".join(
+        f"{name} {size / gib:.1f}" for name, size in worst.parts().items() if size >= 0.05 * gib
+    )
+    room = f" of {capacity.visible / gib:.1f}" if capacity else ""
+    where = f", stage {worst.stage}" if answer.step.layout.pp > 1 else ""
+    return f"memory {answer.row['memory_bytes_per_gpu'] / gib:.1f}{room} GiB{where}: {parts}"
+
+
+def _breakdown(row: Mapping[str, Any]) -> list[str]:
+    moved = row["communication_bytes"]
+    shown = [
+        {
+            "part": _WORDS.get(name, name),
+            "share": value / row["step_s"],
+            "value_s": value,
+            "bytes": moved.get(name.removeprefix("exposed_"), None) if name.startswith("exposed") else None,
+        }
+        for name, value in row["breakdown_s"].items()
+        if value or moved.get(name.removeprefix("exposed_"))
+    ]
+    columns = [Column("part", "where the time goes"), Column("value_s", "seconds"), Column("share", "share", "%")]
+    return lay_out(shown, [*columns, Column("bytes", "bytes a GPU sends", "B")])
+
+
+def _money(answer: "Estimate") -> list[str]:
+    row, notes = answer.row, answer.notes
+    lines = []
+    if row["cost_usd"] is not None:
+        million = (per_trillion(row) or 0.0) / 1e6
+        lines.append(f"cost {row['cost_usd']:,.2f} USD a step, {million:.3g} M$ per 1T tokens   ({notes['price']})")
+    if row["energy_J"] is not None:
+        lines.append(f"energy {cell(float(row['energy_J']), 'J')} a step   ({notes['energy']})")
+    return lines
+
+
+def many(rows: Sequence[Mapping[str, Any]], line: str) -> list[str]:
+    """Return the table of several steps, and the accuracy line below it."""
+    first = rows[0]
+    shown = [_short(row) for row in rows]
+    columns = [
+        Column("gpus"), Column("plan"), Column("step", "step s"), Column("interval", "90 % interval"),
+        Column("mfu", "MFU", "%"), Column("exposed", "exposed comm", "%"), Column("cost", "M$/1T tokens"),
+        Column("memory", "GiB/GPU"),
+    ]  # fmt: skip
+    what = f"{first['model']} on {first['fabric']}, gbs {first['gbs']}, seq {first['seq_len']}"
+    return [what, *lay_out(shown, columns), line]
+
+
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
+    if row["step_s"] is None:
+        at = {name: row.get(name, 1) for name in ("tp", "pp", "vpp", "cp", "ep", "dp")}
+        plan = " ".join(f"{name}{degree}" for name, degree in at.items() if degree > 1)
+        return {"gpus": row["gpus"], "plan": plan or "dp", "step": "does not fit"}
+    million = per_trillion(row)
+    return {
+        "gpus": row["gpus"],
+        "plan": row["plan"],
+        "step": mark(row) + seconds(row["step_s"]),
+        "interval": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}",
+        "mfu": row["mfu"],
+        "exposed": exposed(row),
+        "cost": None if million is None else f"{million / 1e6:.3g}",
+        "memory": round(row["memory_bytes_per_gpu"] / 2**30, 1),
+    }

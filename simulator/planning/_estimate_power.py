@@ -1,0 +1,30 @@
+"""What the network of a fabric draws: the ports of its switches and the transceivers of its cables."""
+
+from collections import Counter
+
+import networkx as nx
+
+from simulator.accounting.energy import link_power
+from topologies import _fabrics
+from topologies._catalogue import find, links, switches
+
+_INSIDE = ("nvswitch", "pcie", "cpu", "gpu", "server")
+
+
+def network_power(graph: nx.DiGraph) -> float:
+    """Return the power of all links outside of the machines, W; 0 where the catalogue knows no switch of them."""
+    name = str(graph.graph.get("name") or "")
+    if name not in _fabrics.names():
+        return 0.0
+    table = _fabrics.describe(name).table
+    if "switch" not in table:
+        return 0.0
+    switch = find(switches(), str(table["switch"]))
+    cable = find(links(), str(table["cable"])) if "cable" in table else None
+    kinds = dict(graph.nodes(data="kind"))
+    ends: Counter[int] = Counter()
+    for tail, head, cables in graph.edges(data="cables", default=1):
+        outside = [kinds[node] not in (*_INSIDE, "nic") for node in (tail, head)]
+        if any(outside):
+            ends[sum(outside)] += cables
+    return sum(count / 2 * link_power(switch, cable, ends=number) for number, count in ends.items())

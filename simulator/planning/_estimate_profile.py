@@ -1,0 +1,52 @@
+"""Which values of the laws a step goes by, and how far measured runs say that they can be trusted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from simulator.calibration.steps.case import Case
+from simulator.calibration.steps.site import Site
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """Values by name, the 90 % interval as factors of the step time, and what they were fitted on.
+
+    Parameters
+    ----------
+    profile : mapping of str to float
+        Values of the laws.
+    low, high : float
+        Ends of the interval over the prediction.
+    known : bool
+        Whether runs of this software on this generation of accelerators are among the fitted ones.
+    line : str
+        On what this was tested.
+    """
+
+    profile: Mapping[str, float]
+    low: float
+    high: float
+    known: bool
+    line: str
+
+    @property
+    def basis(self) -> str:
+        """Return ``calibrated`` or ``catalogue``."""
+        return "calibrated" if self.known else "catalogue"
+
+
+def values_of(case: Case, site: Site) -> Values:
+    """Return the values for a step on a site."""
+    try:
+        from simulator.calibration.steps import fitted
+    except ImportError:
+        from simulator.calibration.steps.fitting import priors
+
+        start = priors()
+        return Values(profile=start.profile(start.mean), low=0.8, high=1.25, known=False, line="accuracy: not fitted")
+    generation, stack = site.device.generation, case.stack.family
+    known = fitted.known(generation, stack, case.precision)
+    low, high = fitted.band(case.kind, known)
+    return Values(
+        profile=fitted.values(generation, stack), low=low, high=high, known=known, line=fitted.accuracy_line(known)
+    )

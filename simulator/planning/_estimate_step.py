@@ -1,0 +1,163 @@
+"""A step made ready for an engine: the question as a case, its graph, its prices, its memory."""
+
+from dataclasses import dataclass, replace
+
+from simulator.accounting import fits
+from simulator.accounting import plan as memory_plan
+from simulator.accounting.fits import Capacity
+from simulator.accounting.memory import StageMemory, account, fullest, in_flight
+from simulator.accounting.plan import Plan
+from simulator.calibration.steps.case import Case
+from simulator.calibration.steps.prices import StepPrices
+from simulator.calibration.steps.question import training_of
+from simulator.calibration.steps.site import Site
+from simulator.errors import InfeasibleError
+from simulator.planning._estimate_machine import Desk
+from simulator.planning._estimate_options import Options
+from simulator.planning._estimate_profile import Values, values_of
+from simulator.planning._estimate_question import case_of, checked, usage
+from simulator.planning._estimate_schedule import enough, like, own, peak, with_orders
+from workloads.layout import Layout
+from workloads.step_graph import StepGraph
+from workloads.training import Training
+from workloads.training_step import build, useful_flops
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step made ready: what is done, on what, at which prices.
+
+    Parameters
+    ----------
+    options : Options
+        What was asked.
+    case : Case
+        The same, as measured runs are known.
+    training : Training
+        The same, as the step graph is built from.
+    graph : StepGraph
+        The work.
+    site : Site
+        The machines.
+    prices : StepPrices
+        Seconds on an idle network.
+    values : Values
+        Of the laws, and how far they can be trusted.
+    memory : tuple of StageMemory
+        By stage.
+    capacity : Capacity or None
+        Of an accelerator; None where nobody knows its memory.
+    """
+
+    options: Options
+    case: Case
+    training: Training
+    graph: StepGraph
+    site: Site
+    prices: StepPrices
+    values: Values
+    memory: tuple[StageMemory, ...]
+    capacity: Capacity | None
+
+    @property
+    def layout(self) -> Layout:
+        """Return which ranks talk."""
+        return self.training.layout
+
+    @property
+    def fullest(self) -> StageMemory:
+        """Return the stage that needs most memory."""
+        return fullest(self.memory)
+
+
+def prepared(options: Options, desk: Desk) -> Step:
+    """Return a step made ready, its memory checked.
+
+    Raises
+    ------
+    UsageError, InputError
+        Options or files that cannot be.
+    InfeasibleError
+        It does not fit.
+    """
+    checked(options)
+    site = desk.site(options.gpus, options.gpu)
+    attributes = desk.graph(options.gpus).graph | {"gpus_per_node": site.per_node}
+    case = case_of(options, attributes, site.device.name)
+    training = _training(options, case)
+    with usage("--precision", "--context", "--strategy", "--schedule", "--cp"):
+        site.device.rate(training.precision)
+        built, training, flight = _graph(options, training)
+        memory = _memory(training, flight)
+    capacity = _checked(training, memory, site.device.name, whole=not flight)
+    values = values_of(case, site)
+    return Step(
+        options=options,
+        case=case,
+        training=training,
+        graph=built,
+        site=site,
+        prices=StepPrices(built, training.layout, site, values.profile, desk.times),
+        values=values,
+        memory=memory,
+        capacity=capacity,
+    )
+
+
+def _training(options: Options, case: Case) -> Training:
+    with usage("--strategy", "--precision"):
+        found = training_of(case)
+        software = replace(
+            found.software,
+            context=options.context,
+            cp_overlap=options.context == "ring",
+            imbalance=options.imbalance,
+            node_limit=options.node_limit,
+        )
+        return found.replace(software=software)
+
+
+def _graph(options: Options, training: Training) -> tuple[StepGraph, Training, tuple[float, ...]]:
+    """Return the graph, the step that it is that of, and what an own schedule holds in flight by stage."""
+    if not options.schedule.endswith(".toml"):
+        return build(training), training, ()
+    at = training.layout
+    schedule = own(options, at.pp, training.microbatches)
+    name = like(schedule, options.schedule, at.pp)
+    training = training.replace(layout=replace(at, vpp=schedule.chunks), schedule=name)
+    flops = useful_flops(training.model, training.seq_len) * training.global_batch
+    graph = with_orders(build(enough(name, training)), schedule, training, flops)
+    return graph, training, tuple(peak(schedule, stage) for stage in range(at.pp))
+
+
+def _memory(training: Training, flight: tuple[float, ...]) -> tuple[StageMemory, ...]:
+    """Return the memory of each stage; an own schedule's by what it holds in flight."""
+    if not flight:
+        return account(memory_plan.of(training))
+    plan = memory_plan.of(enough(training.schedule, training))
+    return tuple(
+        replace(stage, activations=stage.activations * held / in_flight(plan, stage.stage))
+        for stage, held in zip(account(plan), flight, strict=True)
+    )
+
+
+def _checked(training: Training, memory: tuple[StageMemory, ...], gpu: str, *, whole: bool) -> Capacity | None:
+    """Return what an accelerator holds, if that is enough; None if nobody knows."""
+    try:
+        capacity = fits.capacity(gpu)
+    except ValueError:
+        return None
+    plan: Plan = memory_plan.of(training if whole else enough(training.schedule, training))
+    if whole:
+        fits.check(plan, capacity)
+        return capacity
+    worst, room = fullest(memory), fits.usable(plan, capacity.visible)
+    if worst.allocated > room:
+        raise InfeasibleError(
+            f"{training.model.name} does not fit: stage {worst.stage} needs {worst.allocated / GIB:.1f} GiB, "
+            f"{gpu} has {capacity.visible / GIB:.1f} GiB ({room / GIB:.1f} usable)",
+            hint="--recompute selective, or a schedule with fewer microbatches in flight",
+        )
+    return capacity
