@@ -36,7 +36,8 @@ class Prices:
     """A computation lasts its FLOPs, a collective its bytes, in seconds."""
 
     hop: float = 0.0
-    share: float = 1.0
+    share: float = 1.0  # exposed of what is cut into pieces
+    held: float = 0.0  # exposed of what runs on a stream of its own
     per_byte: float = 1.0
 
     def seconds(self, operation: Operation, stage: int) -> float:
@@ -48,7 +49,7 @@ class Prices:
         return self.hop
 
     def exposed(self, operation: Collective) -> float:
-        return self.share
+        return self.share if operation.overlap else self.held
 
 
 def work(seconds: float, law: str = "gemm", **more) -> Compute:

@@ -229,6 +229,7 @@ def _launch(training: Training, way: str, moe: bool) -> tuple[Operation, ...]:
             name=f"{way} launch",
             law="host",
             variant=f"{training.software.host}.{kind}",
+            shape=(training.layout.tp, 0, 0),  # ranks that wait for the slowest host
             count=1.0 if way == "forward" else 2.0,
             stream="host",
         ),

@@ -2,27 +2,20 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
-from math import inf, isfinite
+from math import inf
 
-from simulator.engine._replay_words import Beside, Call, Join, Pair, Run, Use, Word, Words
+from simulator.engine._replay_words import NOWHERE, Beside, Call, Join, Pair, Run, Use, Word, Words
+from simulator.engine._task_places import Place, hops
+from simulator.engine._task_prices import seconds_of, share_of, transfer_of
 from simulator.engine.result import Prices, account
-from workloads.step_graph import Block, Collective, Operation, StepGraph, Task
+from workloads.schedules._tasks import groups
+from workloads.step_graph import Block, Collective, Operation, StepGraph, Task, Until
 
 COMPUTE = "compute"  # the stream of a stage that its tasks run on
 BOUNDARY = "boundary"  # stands for an axis where bytes pass between stages
 
-Place = tuple[int, int]  # stage, chunk
 Variant = tuple[tuple[str, int, bool, bool], ...]  # of the tasks that run together: kind, chunk, first, last
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
-    """A virtual stage on its way: the one before and the one behind, None at an end."""
-
-    before: Place | None
-    behind: Place | None
 
 
 class Program:
@@ -59,7 +52,7 @@ class Program:
         self._known: dict[tuple[int, str, Operation, float], Use] = {}
         self.uses: list[Use] = []
         self.times: Counter[int] = Counter()
-        self.hops = _hops(graph)
+        self.hops = hops(graph)
         self.before = [self._once(number, stage.before) for number, stage in enumerate(graph.stages)]
         self.after = [self._once(number, stage.after) for number, stage in enumerate(graph.stages)]
         self.variants: dict[tuple[int, Variant], Words] = {}
@@ -68,17 +61,8 @@ class Program:
 
     def steps(self, stage: int) -> Iterator[tuple[tuple[Task, ...], Variant]]:
         """Yield the tasks of a stage that run together, in order, and which words they follow."""
-        tasks = self._graph.stages[stage].tasks
-        first = 0
-        while first < len(tasks):
-            if tasks[first].beside:
-                raise ValueError(f"the first task of stage {stage} cannot run beside another")
-            last = first + 1
-            while last < len(tasks) and tasks[last].beside:
-                last += 1
-            together = tasks[first:last]
+        for together in groups(self._graph.stages[stage].tasks):
             yield together, tuple(self._variant(task) for task in together)
-            first = last
 
     def _variant(self, task: Task) -> tuple[str, int, bool, bool]:
         first, last = self._ends[task.chunk]
@@ -102,9 +86,9 @@ class Program:
         for task in together:
             for operation in self._expand(stage, task):
                 if not isinstance(operation, Collective):
-                    runs += self._run(stage, operation)
+                    runs += self._run(stage, operation) if not operation.stream else []
                 elif operation.stream and operation.until == "step":
-                    later += self._beside(stage, operation, operation.stream, 1.0)
+                    later += self._beside(stage, operation, operation.stream, "step")
                 else:
                     calls += self._call(stage, operation, 1.0)
         return (Pair(tuple(runs), tuple(calls)), *later)
@@ -137,65 +121,62 @@ class Program:
         return (*words, Join()) if waits else words
 
     def _operation(self, stage: int, operation: Operation) -> list[Word]:
+        stream, until = operation.stream, operation.until
         if not isinstance(operation, Collective):
-            return [*self._run(stage, operation)]
+            if not stream:
+                return [*self._run(stage, operation)]
+            return [*self._beside(stage, operation, stream, until)]
+        if not (stream or operation.overlap):
+            return [*self._call(stage, operation, 1.0)]
+        share = share_of(self._prices, operation)
         if operation.overlap:
-            share = self._prices.exposed(operation)
-            if not 0 <= share <= 1:
-                raise ValueError(
-                    f"'{operation.name}': a share of {share} cannot be exposed, it must be 0 to 1"
-                )
-            beside = self._beside(stage, operation, operation.stream or operation.axis, 1 - share)
-            return [*self._call(stage, operation, share), *beside]
-        if operation.stream:
-            return [*self._beside(stage, operation, operation.stream, 1.0)]
-        return [*self._call(stage, operation, 1.0)]
+            stream, until = stream or operation.axis, "block"
+        rest = self._beside(stage, operation, stream, until, 1 - share)
+        return [*self._call(stage, operation, share), *rest]
 
     def _run(self, stage: int, operation: Operation) -> list[Run]:
-        seconds = self._seconds(operation, stage)
+        seconds = seconds_of(self._prices, operation, stage)
         return [Run(seconds, ((account(operation), seconds),), operation.name)] if seconds else []
 
     def _call(self, stage: int, operation: Collective, part: float) -> list[Call]:
         use = self._use(stage, COMPUTE, operation, part)
         return [Call(use)] if use else []
 
-    def _beside(self, stage: int, operation: Collective, stream: str, part: float) -> list[Beside]:
+    def _beside(
+        self, stage: int, operation: Operation, stream: str, until: Until, part: float = 1.0
+    ) -> list[Beside]:
         use = self._use(stage, f"stream {stream}", operation, part)
-        until = "block" if operation.overlap else operation.until
         return [Beside(use, stream, until)] if use else []
 
-    def _use(self, stage: int, lane: str, operation: Collective, part: float) -> Use | None:
+    def _use(self, stage: int, lane: str, operation: Operation, part: float) -> Use | None:
         key = (stage, lane, operation, part)
         if key not in self._known:
-            seconds = self._seconds(operation, stage) * part
+            seconds = seconds_of(self._prices, operation, stage) * part
             if not seconds:
                 return None
-            self._known[key] = self._new(
-                Use(
-                    number=len(self.uses),
-                    stage=stage,
-                    lane=lane,
-                    name=operation.name,
-                    op=operation.op,
-                    axis=operation.axis,
-                    account=account(operation),
-                    size=operation.size * part,
-                    seconds=seconds,
-                )
+            sent = isinstance(operation, Collective)
+            use = Use(
+                number=len(self.uses) if sent else NOWHERE,
+                stage=stage,
+                lane=lane,
+                name=operation.name,
+                op=operation.op if isinstance(operation, Collective) else "",
+                axis=operation.axis if isinstance(operation, Collective) else "",
+                account=account(operation),
+                size=operation.size * part if isinstance(operation, Collective) else 0.0,
+                seconds=seconds,
             )
+            self._known[key] = self._new(use) if sent else use
         return self._known[key]
 
     def _new(self, use: Use) -> Use:
         self.uses.append(use)
         return use
 
-    def _seconds(self, operation: Operation, stage: int) -> float:
-        return _checked(self._prices.seconds(operation, stage), operation.name)
-
     def _count(self, words: Words, number: int) -> None:
         for word in words:
             for inner in word.calls if isinstance(word, Pair) else (word,):
-                if isinstance(inner, Call | Beside):
+                if isinstance(inner, Call | Beside) and inner.use.number != NOWHERE:
                     self.times[inner.use.number] += number
 
     def _find_sends(self) -> Iterator[tuple[tuple[int, int], Use]]:
@@ -207,7 +188,7 @@ class Program:
                 if goal is not None and goal[0] != stage:
                     often[stage, goal[0]] += 1
         for (source, target), number in often.items():
-            seconds = _checked(self._prices.transfer(source, target), "what passes between stages")
+            seconds = transfer_of(self._prices, source, target)
             if seconds:
                 use = Use(
                     number=len(self.uses),
@@ -240,22 +221,3 @@ class Program:
                 lengths.append(sum(word.seconds for word in words if isinstance(word, Run)))
         return inf if self._graph.boundary.blocking else min(lengths)
 
-
-def _hops(graph: StepGraph) -> dict[Place, Hop]:
-    hops: dict[Place, Hop] = {}
-    for route in graph.routes:
-        for place, before, behind in zip(route, (None, *route), (*route[1:], None), strict=False):
-            if place in hops:
-                raise ValueError(f"stage {place[0]}, chunk {place[1]}: the ways pass it twice")
-            hops[place] = Hop(before=before, behind=behind)
-    for number, stage in enumerate(graph.stages):
-        for chunk in {task.chunk for task in stage.tasks}:
-            if (number, chunk) not in hops:
-                raise ValueError(f"stage {number}, chunk {chunk}: has tasks but lies on no way")
-    return hops
-
-
-def _checked(seconds: float, name: str) -> float:
-    if not (isfinite(seconds) and seconds >= 0):
-        raise ValueError(f"'{name}' takes {seconds} s; a number from 0 on is wanted")
-    return seconds

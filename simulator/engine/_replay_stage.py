@@ -7,9 +7,10 @@ from typing import cast
 
 import simpy
 
-from simulator.engine._replay_program import COMPUTE, Place, Program
+from simulator.engine._replay_program import COMPUTE, Program
 from simulator.engine._replay_wire import Key, Process, Wire
 from simulator.engine._replay_words import Beside, Call, Join, Pair, Run, Use, Words, settle
+from simulator.engine._task_places import Place
 from simulator.engine.result import Span
 from simulator.errors import CheckError
 from workloads.step_graph import Task
@@ -206,13 +207,13 @@ class Stage:
         self.now = begun + max(talked, worked)
 
     def _start(self, word: Beside) -> Process:
-        """Send on a stream of its own, as soon as that is free."""
+        """Send or work on a stream of its own, as soon as that is free."""
         use, stream = word.use, word.stream
         if (use.stage, use.lane) not in self._wire.streams:
             begun = max(self.now, self._free.get(stream, 0.0))
             self._free[stream] = end = begun + use.seconds
             self._beside[word.until].append((use, end))
-            self._trace(use.name, "collective", begun, stream=stream, end=end)
+            self._trace(use.name, use.kind, begun, stream=stream, end=end)
             return
         yield from self._catch_up()
         before = self._last.get(stream)
@@ -229,7 +230,7 @@ class Stage:
             begun = max(begun, _when(before))
         end = _when(event)
         self._wire.count(word.use, end - begun)
-        self._trace(word.use.name, "collective", begun, stream=word.stream, end=end, task=task)
+        self._trace(word.use.name, word.use.kind, begun, stream=word.stream, end=end, task=task)
 
     def _wait(self, until: str) -> Process:
         """Wait for what was started beside and must be done by now."""

@@ -7,9 +7,10 @@ from typing import Any, Literal
 import simpy
 
 from simulator.engine._replay_messages import Messages
-from simulator.engine._replay_program import Place, Program
+from simulator.engine._replay_program import Program
 from simulator.engine._replay_sharing import Sharing
 from simulator.engine._replay_words import Use
+from simulator.engine._task_places import Place
 from simulator.engine.bundles import Traffic
 from simulator.network.flow_network import FlowNetwork
 from simulator.network.traffic import Flow
@@ -87,7 +88,7 @@ class Wire:
 
     def count(self, use: Use, seconds: float) -> None:
         """Count what a use took, so that it is known how much longer than on an idle network this was."""
-        if seconds > use.seconds * (1 + NOISE):
+        if use.number in self.networked and seconds > use.seconds * (1 + NOISE):
             self.slowed[use.axis] += seconds - use.seconds
 
     def deliver(self, key: Key, sent: float, there: float) -> None:

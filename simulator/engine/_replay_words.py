@@ -6,21 +6,23 @@ from math import inf
 
 from workloads.step_graph import Until
 
+NOWHERE = -1  # the number of all work beside that sends nothing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Use:
-    """Bytes that a stage sends now and then, always the same.
+    """Bytes that a stage sends now and then, always the same; or work of a host, which sends none.
 
     Parameters
     ----------
     number : int
-        Its place among all of a step.
+        Its place among all of a step that are sent, `NOWHERE` for work.
     stage, target : int
         Who sends; to which stage, -1 for a collective.
     lane : str
         Uses of one stage and lane never run at the same time.
     name, op, axis, account : str
-        What it is, its operation and axis, where its time goes.
+        What it is, its operation and axis (empty for work), where its time goes.
     size, seconds : float
         Bytes as the collective counts them; s on an idle network.
     gap : float
@@ -38,6 +40,11 @@ class Use:
     size: float
     seconds: float
     gap: float = inf
+
+    @property
+    def kind(self) -> str:
+        """Return what the timeline calls it."""
+        return "collective" if self.op else "compute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Send on a stream of its own, as soon as it is free; what waits for it."""
+    """Send or work on a stream of its own, as soon as it is free; what waits for it."""
 
     use: Use
     stream: str

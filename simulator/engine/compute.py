@@ -202,11 +202,11 @@ def _grouped(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     gain = pieces.rate * pieces.value(profile, "gemm.share.{generation}.{precision}") / (half * base)
     rate = half * base * gain ** profile["grouped.gain"] * pieces.value(profile, "grouped.share.{generation}")
     width = np.minimum(pieces.n, pieces.k)
-    narrow = 1 + profile["grouped.width"] / np.maximum(width, 1.0)
-    few = 1 + profile["grouped.rows"] / np.maximum(pieces.m, 1.0)
+    narrow = profile["grouped.width"] / np.maximum(width, 1.0)
+    few = profile["grouped.rows"] / np.maximum(pieces.m, 1.0)
+    small = 1 + (narrow + few) * pieces.value(profile, "grouped.era.{generation}.{era}")
     rate = rate * pieces.value(profile, "gemm.era.{generation}.{era}")
-    rate = rate * pieces.value(profile, "grouped.era.{generation}.{era}")
-    product = pieces.flops / rate * narrow * few * _misaligned(pieces, profile, least=2)
+    product = pieces.flops / rate * small * _misaligned(pieces, profile, least=2)
     return product + pieces.value(profile, "gemm.bytes") * _memory(pieces, profile)
 
 
@@ -231,7 +231,8 @@ def _scan(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
 
 
 def _host(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
-    return pieces.amount * pieces.value(profile, "host.layer.{variant}.{era}")
+    jitter = 1 + profile["host.jitter"] * np.log2(np.maximum(pieces.m, 1.0))
+    return pieces.amount * pieces.value(profile, "host.layer.{variant}.{era}") * jitter
 
 
 def _step(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:

@@ -7,12 +7,13 @@ once. A stage runs its tasks strictly in order:
   them are there; ``B`` the same with the one behind it, the last one when it has done its own ``F``; ``W``
   when it has done its own ``B``. Between virtual stages of one stage no bytes pass.
 - A sender whose boundary is blocking does nothing else until its bytes are there.
-- Inside a task blocks run in order. Computations and collectives without a stream follow each other. A
-  collective with a stream starts when this stream is free. At the end of a block, of the task and of all
-  tasks the stage waits for those that must be done by then. Of a collective with an ``overlap`` the exposed
-  share comes first, the rest goes beside on the stream of its axis until the end of the block.
+- Inside a task blocks run in order. Operations without a stream follow each other. One with a stream runs
+  beside, as soon as this stream is free. At the end of a block, of the task and of all tasks the stage waits
+  for those that must be done by then. Of a collective with a stream or an ``overlap`` the exposed share
+  first holds the stage, only the rest goes beside; with an ``overlap`` until the end of the block, on the
+  stream of its axis if it names none.
 - Tasks side by side take the longer of what both compute and what both send, as if one collective followed
-  the other. What only the end of the step waits for starts when they end.
+  the other. What only the end of the step waits for starts when they end. Computations beside are left out.
 
 What cannot meet anybody on a link takes its time on an idle network, in plain arithmetic: processes then run
 ahead of the clock and hand times to each other. All else asks the network when the clock is there.

@@ -33,7 +33,7 @@ _BY_AXIS = MappingProxyType(
         "embedding": "exposed_pipeline",
     }
 )
-_BY_LAW = MappingProxyType({"optimizer": "optimizer", "host": "other"})
+_BY_LAW = MappingProxyType({"optimizer": "optimizer", "host": "other", "step": "other"})
 
 
 def account(operation: Operation) -> str:
@@ -61,7 +61,10 @@ class Prices(Protocol):
         """Return the seconds that the bytes of the boundary take from one stage to another one."""
 
     def exposed(self, operation: Collective) -> float:
-        """Return which share, 0 to 1, of a collective with an ``overlap`` holds the compute stream."""
+        """Return which share, 0 to 1, of a collective with an ``overlap`` or a stream holds the compute stream.
+
+        What runs beside takes processors and memory bandwidth from the computation; 0 if it takes none.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Fully sharded: parameters of a layer are gathered before it forward and again backward, gradients scattered.
 
-Gathers run one layer ahead, so only the first layer of a pass waits in full.
+Gathers run one layer ahead, so only the first layer of a pass waits in full. In a pipeline parameters and
+gradients stay whole for all microbatches (`Wire.gathered`), which is what ``zero2`` does.
 
 References
 ----------
@@ -10,7 +11,8 @@ References
 
 from workloads.layout import Layout
 from workloads.parallelism.data import Held
-from workloads.step_graph import Operation, When
+from workloads.step_graph import Operation
+from workloads.strategies import zero2
 from workloads.strategies._parts import SHARDED, Exchange, Wire, over, update
 
 STATES = "fully sharded"
@@ -18,25 +20,20 @@ STATES = "fully sharded"
 
 def layer(held: Held, layout: Layout, wire: Wire) -> Exchange:
     """Return the two gathers and the reduce-scatter of a layer, all beside its neighbours."""
-    when: When = "first" if wire.gathered else "every"
+    if wire.gathered:
+        return zero2.layer(held, layout, wire)
 
     def gather(stream: str) -> tuple[Operation, ...]:
         return tuple(
-            over(
-                "parameter gather", "all_gather", held, wire.param_bytes, layout,
-                axes=SHARDED, stream=stream, when=when,
-            )
-        )  # fmt: skip
+            over("parameter gather", "all_gather", held, wire.param_bytes, layout, axes=SHARDED, stream=stream)
+        )
 
     scatter = over(
         "gradient reduction", "reduce_scatter", held, wire.grad_bytes, layout,
-        axes=SHARDED, stream="shard", until="task", when="last" if wire.gathered else "every",
+        axes=SHARDED, stream="shard", until="task",
     )  # fmt: skip
     return Exchange(
-        entry=gather(""),
-        forward=gather("shard"),
-        backward_before=() if wire.gathered else gather("shard"),
-        backward=tuple(scatter),
+        entry=gather(""), forward=gather("shard"), backward_before=gather("shard"), backward=tuple(scatter)
     )
 
 

@@ -17,7 +17,8 @@ def layer(held: Held, layout: Layout, wire: Wire) -> Exchange:
     """Return the reduce-scatter of every backward and the gather of the first forward."""
     late = over(
         "gradient reduction", "reduce_scatter", held, wire.grad_bytes, layout,
-        axes=SHARDED, stream="shard", until="task", when="last" if wire.gathered else "every",
+        axes=SHARDED, stream="shard", until="step" if wire.gathered else "task",
+        when="last" if wire.gathered else "every",
     )  # fmt: skip
     early = over(
         "parameter gather", "all_gather", held, wire.param_bytes, layout,

@@ -6,6 +6,7 @@ from simulator.calibration.steps.case import Case
 from workloads.strategies._parts import Wire
 from workloads.training import Software, Training
 
+_SLICED = 2022.5  # before, the pipeline of DeepSpeed sent whole activations from every tensor rank
 PACKED = 0.15  # of the score matrix that short samples packed into a sequence leave; the fit scales it
 
 
@@ -46,7 +47,7 @@ def software_of(case: Case) -> Software:
     stack = case.stack
     return Software(
         attention=f"{stack.attention}.fp8" if stack.fp8_attention else stack.attention,
-        fusion=f"{stack.fusion}.{case.model.norm}",
+        fusion=f"{stack.fusion}.{case.model.norm}.{_kernels(case)}",
         tp_overlap=stack.tp_overlap != "none",
         cp_overlap=True,
         ep_overlap=stack.ep_overlap,
@@ -54,10 +55,16 @@ def software_of(case: Case) -> Software:
         deduplicated=stack.dispatcher in ("deepep", "hybridep"),
         dispatch_width=2.0,
         graphs=stack.cuda_graph == "full",
-        sliced_sends=stack.family != "megatron-deepspeed",  # its pipeline sends whole activations
+        sliced_sends=stack.family != "megatron-deepspeed" or stack.released > _SLICED,
         wide_layers=stack.wide_layers,
         host=host_of(case),
     )
+
+
+def _kernels(case: Case) -> str:
+    """Return whose elementwise kernels run."""
+    early = case.stack.family == "megatron-deepspeed" and case.stack.released < _SLICED
+    return f"{case.stack.family}-early" if early else case.stack.family
 
 
 def host_of(case: Case) -> str:

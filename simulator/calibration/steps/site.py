@@ -13,7 +13,7 @@ from topologies._catalogue import gpus
 from workloads.layout import Shape
 
 _TRANSPORTS = {"omnipath": "omni-path", "ethernet": "roce"}
-_EARLY, _LATE = 2025.92, 2026.37
+_EARLY, _LATE = 2025.8, 2026.37
 _GENERATIONS = {"volta", "ampere", "hopper", "blackwell"}
 
 
