@@ -151,6 +151,27 @@ def test_only_the_exposed_share_of_an_overlapped_collective_blocks():
         seconds(alone("F0", F=operations), share=1.5)
 
 
+def test_a_collective_beside_takes_its_share_of_the_device_first():
+    operations = [work(1), talk(4, "dp", stream="dp", until="step"), work(10)]
+    assert seconds(alone("F0", F=operations), held=0.25) == 1 + 1 + 10  # 3 s hide under 10
+    assert seconds(alone("F0", F=operations), held=1.0) == 1 + 4 + 10
+    assert seconds(alone("F0", F=operations[:2]), held=0.25) == 1 + 1 + 3
+    result = replay(alone("F0", F=[talk(4, "dp", stream="dp", until="task"), work(1)]), Prices(held=0.25))
+    assert (result.step_s, result.breakdown_s["exposed_data"]) == (1 + 3, 3)
+
+
+def test_a_host_launches_beside_what_the_device_does():
+    launch = work(3, "host", stream="host")
+    layer = Block(name="layer", operations=(launch, work(1)), repeat=2)
+    result = replay(alone("F0", F=(layer,)), Prices(), spans=True)
+    assert (result.step_s, result.breakdown_s["other"]) == (2 * 3, 2 * (3 - 1))
+    assert {span.kind for span in result.spans if span.stream == "host"} == {"compute"}
+    assert seconds(alone("F0", F=[launch, work(5)])) == 5
+    assert seconds(alone("F0 F1 +B0", F=[launch, work(1)], B=[launch, work(1)])) == 3 + 2  # not beside tasks
+    assert seconds(alone("F0", F=[work(2, "step")])) == 2
+    assert replay(alone("F0", F=[work(2, "step")]), Prices()).breakdown_s["other"] == 2
+
+
 def two_stages(order: str, other: str, *, blocking: bool) -> StepGraph:
     parts = chunk(F=[work(2)], B=[work(4)])
     return step(
@@ -291,15 +312,23 @@ def test_a_replay_keeps_the_times_of_the_schedules_own_clock(name, size, times, 
 
 # What holds for any step
 
+whens = st.sampled_from(["every", "first", "last"])
 operations = st.one_of(
-    st.builds(work, st.floats(0.1, 3), law=st.sampled_from(["gemm", "host", "optimizer"])),
+    st.builds(
+        work,
+        st.floats(0.1, 3),
+        law=st.sampled_from(["gemm", "host", "optimizer"]),
+        stream=st.sampled_from(["", "", "a", "host"]),
+        until=st.sampled_from(["block", "task", "step"]),
+        when=whens,
+    ),
     st.builds(
         talk,
         st.floats(0.1, 3),
         axis=st.sampled_from(["tp", "cp", "ep", "dp"]),
         stream=st.sampled_from(["", "", "a", "b"]),
         until=st.sampled_from(["block", "task", "step"]),
-        when=st.sampled_from(["every", "first", "last"]),
+        when=whens,
         overlap=st.sampled_from(["", "", "tp"]),
     ),
 )
@@ -335,9 +364,9 @@ def steps(draw) -> StepGraph:
 
 
 @settings(max_examples=60, deadline=None)
-@given(graph=steps(), hop=st.floats(0, 2), share=st.floats(0, 1))
-def test_accounts_add_up_and_the_timeline_is_one_after_another(graph, hop, share):
-    prices = Prices(hop=hop, share=share)
+@given(graph=steps(), hop=st.floats(0, 2), share=st.floats(0, 1), held=st.floats(0, 1))
+def test_accounts_add_up_and_the_timeline_is_one_after_another(graph, hop, share, held):
+    prices = Prices(hop=hop, share=share, held=held)
     result, traced = replay(graph, prices), replay(graph, prices, spans=True)
     assert sum(result.breakdown_s.values()) == pytest.approx(result.step_s)
     assert min(result.breakdown_s.values()) >= -1e-9
@@ -603,6 +632,18 @@ def test_links_carry_the_bytes_of_a_step_and_no_more():
     }
     assert len(sent) == 32
     assert list(sent.values()) == pytest.approx([3 * size / 2] * 32)  # (n - 1)/n of the size, three times
+
+
+@FIDELITIES
+def test_work_beside_keeps_off_the_network_but_waits_for_its_stream(fidelity):
+    # the gradients of both stages share an uplink until 2; work on the same stream comes after them
+    gradients, launch = talk(2.0, "dp", stream="x"), work(3, "host", stream="x")
+    stage = Stage(chunks=(chunk(F=[gradients, launch]),), tasks=tasks("F0"))
+    graph = step(stage, stage, routes=(((0, 0),), ((1, 0),)))
+    result = replay(graph, Lasting(of=(("dp", 1.0),)), network=ACROSS, fidelity=fidelity)
+    assert result.ends_s == pytest.approx((5.0, 5.0))
+    assert result.slowed_s == pytest.approx({"dp": 2.0})
+    assert result.messages == (2 if fidelity == "fluid" else 4)
 
 
 def test_too_many_messages_are_refused():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simulator.calibration.validate import Report
 
 
+TRAINING_COLUMNS = ("case_id", "model", "gpu", "gpus", "seq_len", "global_batch")
 FEW = 60  # rows up to which a table shows every one, in the order of the file
 
 
@@ -52,6 +53,30 @@ def collectives(file: Path, fabric: str | None, limit: float | None) -> None:
         _check(report, limit)
 
 
+@command.command()
+@click.argument("file", type=INPUT_FILE)
+@click.option("--limit", type=PERCENT, help="Fail (exit 4) if the mean error is larger, e.g. 10%.")
+@form_options
+def training(file: Path, limit: float | None) -> None:
+    """Predict the training steps of FILE without looking at what they measured, then compare.
+
+    FILE is a table with the columns of the shipped runs: model, gpu, gpus, layout, batches, software.
+    """
+    from simulator.calibration.steps.referee import judge, summary
+    from simulator.cli._progress import progress
+    from simulator.reading import parse_csv, read_text
+    from simulator.reports.training_tables import verdict_rows, verdict_table
+
+    rows = parse_csv(read_text(file), str(file), TRAINING_COLUMNS)
+    with progress("validate", len(rows)) as advance:
+        verdicts = judge(rows, lambda _: advance())
+    totals = summary(verdicts)
+    result = {"rows": verdict_rows(verdicts), "summary": totals}
+    emit(result, lambda: verdict_table(verdicts, totals, limit), inputs=[file])
+    if limit is not None:
+        _limit(totals["mean_error"], limit)
+
+
 def _ground(fabric: str | None) -> "tuple[Predictor, Callable[[LogRow], Setting]]":
     """Return the predictor, and what tells where a row ran."""
     from simulator.calibration.predictor import Predictor
@@ -77,7 +102,10 @@ def _ground(fabric: str | None) -> "tuple[Predictor, Callable[[LogRow], Setting]
 
 
 def _check(report: "Report", limit: float) -> None:
-    mean = report.summary["mean_error"]
+    _limit(report.summary["mean_error"], limit)
+
+
+def _limit(mean: float | None, limit: float) -> None:
     if mean is None:
         raise CheckError("FAIL no row could be scored", where="--limit")
     if mean > limit:

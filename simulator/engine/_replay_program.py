@@ -52,7 +52,7 @@ class Program:
         self._known: dict[tuple[int, str, Operation, float], Use] = {}
         self.uses: list[Use] = []
         self.times: Counter[int] = Counter()
-        self.hops = hops(graph)
+        self.hops = hops(graph.routes, [stage.tasks for stage in graph.stages])
         self.before = [self._once(number, stage.before) for number, stage in enumerate(graph.stages)]
         self.after = [self._once(number, stage.after) for number, stage in enumerate(graph.stages)]
         self.variants: dict[tuple[int, Variant], Words] = {}

@@ -1,8 +1,9 @@
 """Where a microbatch comes from and goes to: the virtual stages before and behind each on its way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workloads.step_graph import StepGraph
+from workloads.step_graph import Task
 
 Place = tuple[int, int]  # stage, chunk
 
@@ -15,8 +16,15 @@ class Hop:
     behind: Place | None
 
 
-def hops(graph: StepGraph) -> dict[Place, Hop]:
+def hops(routes: Sequence[Sequence[Place]], orders: Sequence[Sequence[Task]]) -> dict[Place, Hop]:
     """Return the neighbours of every virtual stage.
+
+    Parameters
+    ----------
+    routes : sequence of sequence of (int, int)
+        The ways of the microbatches.
+    orders : sequence of sequence of Task
+        Tasks of each stage.
 
     Raises
     ------
@@ -24,15 +32,15 @@ def hops(graph: StepGraph) -> dict[Place, Hop]:
         A virtual stage on two ways, or on none although it has tasks; a first task that runs beside.
     """
     found: dict[Place, Hop] = {}
-    for route in graph.routes:
+    for route in routes:
         for place, before, behind in zip(route, (None, *route), (*route[1:], None), strict=False):
             if place in found:
                 raise ValueError(f"stage {place[0]}, chunk {place[1]}: the ways pass it twice")
             found[place] = Hop(before=before, behind=behind)
-    for number, stage in enumerate(graph.stages):
-        if stage.tasks and stage.tasks[0].beside:
-            raise ValueError(f"the first task of stage {number} cannot run beside another")
-        for chunk in {task.chunk for task in stage.tasks}:
-            if (number, chunk) not in found:
-                raise ValueError(f"stage {number}, chunk {chunk}: has tasks but lies on no way")
+    for stage, tasks in enumerate(orders):
+        if tasks and tasks[0].beside:
+            raise ValueError(f"the first task of stage {stage} cannot run beside another")
+        for chunk in {task.chunk for task in tasks}:
+            if (stage, chunk) not in found:
+                raise ValueError(f"stage {stage}, chunk {chunk}: has tasks but lies on no way")
     return found

@@ -27,7 +27,7 @@ from simulator.engine._replay_program import Program
 from simulator.engine._replay_stage import Stage
 from simulator.engine._replay_wire import Wire
 from simulator.engine.bundles import Traffic
-from simulator.engine.result import ACCOUNTS, Prices, Result
+from simulator.engine.result import Prices, Result, broken_down
 from simulator.errors import CheckError, UsageError
 from workloads.step_graph import StepGraph
 
@@ -92,10 +92,10 @@ def replay(
         raise CheckError(f"the schedule blocks itself: {'; '.join(blocked[:4])}")
     if wire.unfinished():
         raise CheckError("a transfer of the step never ended")
-    step_s = max(stage.now for stage in stages)
+    step_s, spent = broken_down([stage.accounts for stage in stages], [stage.now for stage in stages])
     return Result(
         step_s=step_s,
-        breakdown_s=_breakdown(stages, step_s),
+        breakdown_s=spent,
         link_busy=wire.busy(step_s),
         link_axes=wire.users(step_s),
         messages=wire.messages,
@@ -103,11 +103,3 @@ def replay(
         slowed_s=wire.slowed,
         ends_s=tuple(stage.now for stage in stages),
     )
-
-
-def _breakdown(stages: list[Stage], step_s: float) -> dict[str, float]:
-    """Return the account of the busiest stage; what the others end later is its bubble too."""
-    bubbles = [stage.accounts["bubble"] + step_s - stage.now for stage in stages]
-    busiest = min(range(len(stages)), key=lambda number: bubbles[number])
-    spent = {**stages[busiest].accounts, "bubble": bubbles[busiest]}
-    return {account: spent.get(account, 0.0) for account in ACCOUNTS}

@@ -1,6 +1,6 @@
 """What a step took and where the time went: the one answer that the engine and the closed form both give."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -33,6 +33,7 @@ _BY_AXIS = MappingProxyType(
         "embedding": "exposed_pipeline",
     }
 )
+_ROUNDING = 1e-9
 _BY_LAW = MappingProxyType({"optimizer": "optimizer", "host": "other", "step": "other"})
 
 
@@ -133,3 +134,23 @@ class Result:
     spans: tuple[Span, ...] = ()
     slowed_s: Mapping[str, float] = field(default_factory=dict)
     ends_s: tuple[float, ...] = ()
+
+
+def broken_down(
+    accounts: Sequence[Mapping[str, float]], ends: Sequence[float]
+) -> tuple[float, dict[str, float]]:
+    """Return how long a step takes, s, and where the time of its busiest stage went.
+
+    Parameters
+    ----------
+    accounts : sequence of mapping
+        Seconds of each stage by `ACCOUNTS`, until it was done.
+    ends : sequence of float
+        When each stage was done, s; what the others end later is its bubble too.
+    """
+    step = max(ends)
+    bubbles = [spent.get("bubble", 0.0) + step - end for spent, end in zip(accounts, ends, strict=True)]
+    least = min(bubbles) + _ROUNDING * step  # equal stages stay equal however they were summed up
+    busiest = next(number for number, bubble in enumerate(bubbles) if bubble <= least)
+    spent = {**accounts[busiest], "bubble": bubbles[busiest]}
+    return step, {name: spent.get(name, 0.0) for name in ACCOUNTS}

@@ -44,9 +44,8 @@ def values_of(case: Case, site: Site) -> Values:
 
         start = priors()
         return Values(profile=start.profile(start.mean), low=0.8, high=1.25, known=False, line="accuracy: not fitted")
-    generation, stack = site.device.generation, case.stack.family
-    known = fitted.known(generation, stack, case.precision)
-    low, high = fitted.band(case.kind, known)
+    known = fitted.known(case)
+    low, high = fitted.band(case)
     return Values(
-        profile=fitted.values(generation, stack), low=low, high=high, known=known, line=fitted.accuracy_line(known)
+        profile=fitted.values(), low=low, high=high, known=known, line=fitted.accuracy_line(known)
     )
