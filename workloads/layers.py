@@ -13,6 +13,7 @@ References
 
 from dataclasses import dataclass
 
+from workloads._flops import seen_keys
 from workloads.model import LayerKind, Model
 from workloads.step_graph import Compute, Operation
 
@@ -73,7 +74,9 @@ def gemm(
     own: str = "",
 ) -> Compute:
     """Return a matrix product of m x k by k x n, in the precision of the slice or its ``own``."""
-    width = {"fp8": 1.0, "fp8row": 1.0, "mxfp8": 1.0, "nvfp4": 0.56, "fp32": 4.0}.get(own or cut.precision, ELEMENT)
+    width = {"fp8": 1.0, "fp8row": 1.0, "mxfp8": 1.0, "nvfp4": 0.56, "fp32": 4.0}.get(
+        own or cut.precision, ELEMENT
+    )
     return Compute(
         name=name,
         law=law,
@@ -107,25 +110,22 @@ def attention(model: Model, kind: LayerKind, cut: Slice) -> list[Operation]:
     return [
         *cast("attention input cast", cut, t * h),
         gemm("qkv", cut, t, width + pair, h),
-        *core(cut, model.heads, d, d, kind.window),
+        *core(cut, model.heads, d, d, kind),
         *cast("attention output cast", cut, t * width),
         gemm("attention output", cut, t, h, width),
     ]
 
 
-def core(cut: Slice, heads: int, d: float, dv: float, window: int = 0, keys: float = 0.0) -> list[Operation]:
+def core(cut: Slice, heads: int, d: float, dv: float, kind: LayerKind | None = None) -> list[Operation]:
     """Return softmax(q k) v of all heads of a rank.
 
     A fused kernel skips what causality or a window hides; an unfused one computes all scores and passes over
     them in memory several times [Dao 2022].
     """
-    keys = keys or cut.seq_len
-    heads_here = heads / cut.tp
+    keys, heads_here = cut.seq_len, heads / cut.tp
     fused = cut.attention != "unfused"
-    seen = keys
-    if cut.causal and fused:
-        seen = keys / 2 if not window or window >= keys else min(window, keys) * (1 - window / (2 * keys))
-    seen *= cut.packing
+    about = kind or LayerKind(mixer="attention", ffn="none", causal=cut.causal)
+    seen = cut.packing * seen_keys(about, keys, causal=cut.causal if fused else False)
     flops = 2.0 * cut.tokens * seen * heads_here * (d + dv)
     moved = ELEMENT * cut.tokens * heads_here * (2 * d + 2 * dv)
     operations: list[Operation] = [
@@ -164,7 +164,7 @@ def _latent(model: Model, kind: LayerKind, cut: Slice) -> list[Operation]:
         gemm("kv down", cut, down, model.kv_lora_rank + model.qk_rope_dim, h),
         gemm("kv up", cut, t, a * (model.qk_nope_dim + dv), model.kv_lora_rank),
         elementwise("latent norms, rope", cut, t * a * (2 * d + dv) / 4),
-        *core(cut, model.heads, d, dv, kind.window),
+        *core(cut, model.heads, d, dv, kind),
         *cast("attention output cast", cut, t * a * dv),
         gemm("attention output", cut, t, h, a * dv),
     ]
@@ -191,7 +191,7 @@ def experts(model: Model, cut: Slice) -> list[Operation]:
     A rank brings T topk / (tp / etp) rows: with experts that are not sliced every tensor-parallel rank keeps the
     tokens of its own part of the sequence.
     """
-    h, f = model.hidden, model.expert_ffn / cut.etp
+    h, f = model.expert_hidden, model.expert_ffn / cut.etp
     rows = cut.tokens * model.topk * cut.etp / cut.tp
     here = model.experts / cut.ep
     gates = 2 if model.gated else 1
@@ -207,6 +207,15 @@ def experts(model: Model, cut: Slice) -> list[Operation]:
     ]
 
 
+def latent(model: Model, cut: Slice, name: str) -> list[Operation]:
+    """Return the product into or out of the narrower space that routed experts work in; none without one."""
+    if not model.moe_latent:
+        return []
+    tokens = cut.tokens / (cut.tp if cut.sequence_parallel else 1)
+    wide, narrow = model.hidden, model.moe_latent
+    return [gemm(name, cut, tokens, *((narrow, wide) if name == "expert entry" else (wide, narrow)))]
+
+
 def router(model: Model, cut: Slice) -> list[Operation]:
     """Return the router of a mixture of experts, in single precision, on the tokens of this rank."""
     tokens = cut.tokens / (cut.tp if cut.sequence_parallel else 1)
@@ -216,7 +225,7 @@ def router(model: Model, cut: Slice) -> list[Operation]:
 def permute(model: Model, cut: Slice, name: str) -> Compute:
     """Return the sorting of token rows by expert, or back: one pass; the law knows how many."""
     rows = cut.tokens * model.topk * cut.etp / cut.tp
-    return Compute(name=name, law="permute", bytes=ELEMENT * rows * model.hidden)
+    return Compute(name=name, law="permute", bytes=ELEMENT * rows * model.expert_hidden)
 
 
 def mamba(model: Model, cut: Slice) -> list[Operation]:

@@ -14,16 +14,18 @@ from workloads.training import Training
 
 Sections = tuple[tuple[str, tuple[Operation, ...]], ...]  # module that may be recomputed, its operations
 _PRODUCTS = ("gemm", "grouped_gemm")
+_UP = ("q up", "kv up", "latent norms, rope")
 _LIGHT = ("elementwise", "activation", "scores", "cast")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """A kind of layer as one rank runs it: sections in forward order, and how many there are."""
+    """A kind of layer as one rank runs it: what is computed again, and how many there are."""
 
     kind: LayerKind
     wide: bool
     repeat: int
+    recompute: str
 
 
 def cut_of(training: Training, *, wide: bool = False, causal: bool = True) -> Slice:
@@ -142,43 +144,59 @@ def _mixture(training: Training, cut: Slice) -> list[tuple[str, Iterable[Operati
     inner: list[tuple[str, Iterable[Operation]]] = [
         ("layernorm", [_norm(training, cut, "mixture norm, residual")]),
         ("router", layers.router(model, cut)),
-        ("moe", [layers.permute(model, cut, "permute"), *dispatch]),
+        (
+            "moe",
+            [*layers.latent(model, cut, "expert entry"), layers.permute(model, cut, "permute"), *dispatch],
+        ),
         ("moe", layers.experts(model, cut)),
-        ("moe", [*combine, layers.permute(model, cut, "unpermute")]),
+        (
+            "moe",
+            [*combine, layers.permute(model, cut, "unpermute"), *layers.latent(model, cut, "expert exit")],
+        ),
     ]
     if model.shared_ffn:
         inner += _dense(training, cut, model.shared_ffn, "shared expert", norm=False)
     return inner
 
 
-def again(training: Training, found: Sections) -> list[Operation]:
+def again(training: Training, layer: Layer, found: Sections) -> list[Operation]:
     """Return what is computed a second time before the backward of a layer.
 
     Full recomputation repeats the whole forward [Chen et al., arXiv:1604.06174]; selective one the named
     modules, by default the core of attention [Korthikanti et al., arXiv:2205.05198, section 5].
     """
-    if training.recompute == "none":
+    if layer.recompute == "none":
         return []
-    everything = [operation for _, operations in found for operation in operations]
-    if training.recompute == "full":
-        return _named(everything)
-    modules = training.recompute_modules or ("core_attn",)
+    pairs = [(module, operation) for module, operations in found for operation in operations]
+    if layer.recompute == "full":
+        return _named(operation for _, operation in pairs)
     chosen: list[Operation] = []
-    for module, operations in found:
-        for operation in operations:
-            law = operation.law if isinstance(operation, Compute) else ""
-            fused_core = law == "attention" and training.software.attention != "unfused"
-            if "half_products" in modules and law in _PRODUCTS:
-                chosen.append(replace(operation, flops=operation.flops / 2, bytes=operation.bytes / 2))  # type: ignore[call-arg]
-            elif "elementwise" in modules and law in _LIGHT:
-                chosen.append(operation)
-            elif "moe_act" in modules and law == "activation" and module == "moe":
-                chosen.append(operation)
-            elif module in modules and not (fused_core and "core_attn" not in training.recompute_modules):
-                chosen.append(operation)
-            elif "mla_up_proj" in modules and operation.name in ("q up", "kv up", "latent norms, rope"):
-                chosen.append(operation)
+    for module, operation in pairs:
+        if isinstance(operation, Compute) and operation.law in _PRODUCTS and _halved(training):
+            half = replace(operation, flops=operation.flops / 2, bytes=operation.bytes / 2)
+            chosen.append(half)
+        elif _selected(training, module, operation):
+            chosen.append(operation)
     return _named(chosen)
+
+
+def _halved(training: Training) -> bool:
+    return "half_products" in training.recompute_modules
+
+
+def _selected(training: Training, module: str, operation: Operation) -> bool:
+    """Tell whether selective recomputation repeats an operation of a module."""
+    modules = training.recompute_modules or ("core_attn",)
+    law = operation.law if isinstance(operation, Compute) else ""
+    fused = law == "attention" and training.software.attention != "unfused"
+    if fused and "core_attn" not in training.recompute_modules:
+        return False  # a fused kernel does so by itself
+    return (
+        module in modules
+        or ("elementwise" in modules and law in _LIGHT)
+        or ("moe_act" in modules and law == "activation" and module == "moe")
+        or ("mla_up_proj" in modules and operation.name in _UP)
+    )
 
 
 def _named(operations: Iterable[Operation]) -> list[Operation]:
@@ -201,7 +219,7 @@ def blocks(training: Training, layer: Layer, exchange: Exchange, *, split: bool)
     forward = [operation for _, operations in found for operation in operations]
     moe = layer.kind.ffn == "moe"
     launch = _launch(training, "forward", moe)
-    repeated = again(training, found)
+    repeated = again(training, layer, found)
     name = _name(layer)
     built: dict[Kind, Block] = {}
     built["F"] = Block(name=name, operations=(*launch, *exchange.forward, *forward), repeat=layer.repeat)
@@ -212,7 +230,7 @@ def blocks(training: Training, layer: Layer, exchange: Exchange, *, split: bool)
         after = ()
     else:
         back = [*repeated, *interleaved(forward, frozen=training.frozen)]
-    launches = (*_launch(training, "backward", moe), *(launch if training.recompute == "full" else ()))
+    launches = (*_launch(training, "backward", moe), *(launch if layer.recompute == "full" else ()))
     built["B"] = Block(
         name=name, operations=(*launches, *exchange.backward_before, *back, *after), repeat=layer.repeat
     )
@@ -237,7 +255,7 @@ def _launch(training: Training, way: str, moe: bool) -> tuple[Operation, ...]:
 
 
 def _name(layer: Layer) -> str:
-    words = [] if layer.kind.mixer == "none" else [layer.kind.mixer]
+    words: list[str] = [] if layer.kind.mixer == "none" else [layer.kind.mixer]
     if layer.kind.window:
         words[-1:] = [f"window {layer.kind.window}"]
     if layer.kind.ffn != "none":

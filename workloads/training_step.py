@@ -107,11 +107,12 @@ def _chunk(
     place = (stage, chunk)
     first = any(route[0] == place for route in routes)
     last = any(route[-1] == place for route in routes)
-    work: dict[Kind, list[Block]] = {"F": [], "B": []} | ({"W": []} if split else {})
+    tasks: tuple[Kind, ...] = ("F", "B", "W") if split else ("F", "B")
+    work: dict[Kind, list[Block]] = {task: [] for task in tasks}
     owned = Held()
     entry: Exchange | None = None
-    for (kind, wide), repeat in Counter(kinds[place]).items():
-        layer = Layer(kind=kind, wide=wide, repeat=repeat)
+    for (kind, wide, recompute), repeat in Counter(_marked(training, kinds[place])).items():
+        layer = Layer(kind=kind, wide=wide, repeat=repeat, recompute=recompute)
         own = held(training, layer)
         exchange = Exchange() if training.frozen else strategy.layer(own, at, training.wire)
         entry = entry or exchange
@@ -130,6 +131,21 @@ def _chunk(
         owned += _ends(training, work, "head", data.head(training.model, at).times(float(lone)))
     finished: dict[Kind, tuple[Block, ...]] = {task: tuple(parts) for task, parts in work.items()}
     return Chunk(layers=len(kinds[place]), work=finished), owned
+
+
+def _marked(training: Training, kinds: Sequence[tuple[LayerKind, bool]]) -> list[tuple[LayerKind, bool, str]]:
+    """Return the layers of a chunk, each with how it is recomputed."""
+    chunks = max(1, training.layout.vpp)
+    first = training.recompute_layers / chunks
+    found = []
+    for place, (kind, wide) in enumerate(kinds):
+        recompute = training.recompute
+        if recompute == "selective" and "half_blocks" in training.recompute_modules:
+            recompute = "full" if place % 2 == 0 else "none"
+        elif recompute == "full" and training.recompute_layers and place >= first:
+            recompute = "none"
+        found.append((kind, wide, recompute))
+    return found
 
 
 def _ends(training: Training, work: dict[Kind, list[Block]], name: str, own: Held) -> Held:
@@ -167,7 +183,7 @@ def _prediction(training: Training, work: dict[Kind, list[Block]], *, split: boo
     model, owned = training.model, Held()
     cut = cut_of(training)
     for kind in model.mtp_kinds():
-        layer = Layer(kind=kind, wide=False, repeat=1)
+        layer = Layer(kind=kind, wide=False, repeat=1, recompute=training.recompute)
         for task, block in blocks(training, layer, Exchange(), split=split).items():
             work[task].insert(0, block) if task == "B" else work[task].append(block)
         owned += held(training, layer)

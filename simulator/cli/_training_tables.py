@@ -59,10 +59,10 @@ def one(answer: "Estimate") -> list[str]:
     sign = mark(row)
     lines = [
         title(row),
-        f"step {sign}{seconds(row['step_s'])} s, 90 % interval {seconds(row['low_s'])} .. {seconds(row['high_s'])} s"
-        f"   ({row['fidelity']}{_messages(row)})",
+        f"step {sign}{seconds(row['step_s'])} s, 90 % interval {seconds(row['low_s'])} .. "
+        + f"{seconds(row['high_s'])} s   ({row['fidelity']}{_messages(row)})",
         f"{sign}{row['tokens_per_s_per_gpu']:,.0f} tokens/s/GPU, MFU {sign}{row['mfu']:.1%}, HFU {sign}{row['hfu']:.1%}"
-        f"   ({row['schedule']}, {row['strategy']}, recompute {row['recompute']}, {row['stack']})",
+        + f"   ({row['schedule']}, {row['strategy']}, recompute {row['recompute']}, {row['stack']})",
         _memory(answer),
         "",
         *_breakdown(row),
@@ -101,7 +101,11 @@ def _breakdown(row: Mapping[str, Any]) -> list[str]:
         for name, value in row["breakdown_s"].items()
         if value or moved.get(name.removeprefix("exposed_"))
     ]
-    columns = [Column("part", "where the time goes"), Column("value_s", "seconds"), Column("share", "share", "%")]
+    columns = [
+        Column("part", "where the time goes"),
+        Column("value_s", "seconds"),
+        Column("share", "share", "%"),
+    ]
     return lay_out(shown, [*columns, Column("bytes", "bytes a GPU sends", "B")])
 
 
@@ -110,7 +114,9 @@ def _money(answer: "Estimate") -> list[str]:
     lines = []
     if row["cost_usd"] is not None:
         million = (per_trillion(row) or 0.0) / 1e6
-        lines.append(f"cost {row['cost_usd']:,.2f} USD a step, {million:.3g} M$ per 1T tokens   ({notes['price']})")
+        lines.append(
+            f"cost {row['cost_usd']:,.2f} USD a step, {million:.3g} M$ per 1T tokens   ({notes['price']})"
+        )
     if row["energy_J"] is not None:
         lines.append(f"energy {cell(float(row['energy_J']), 'J')} a step   ({notes['energy']})")
     return lines
@@ -145,3 +151,19 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
         "cost": None if million is None else f"{million / 1e6:.3g}",
         "memory": round(row["memory_bytes_per_gpu"] / 2**30, 1),
     }
+
+
+def layers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the operations of each layer and where they run; stages that do the same are shown once."""
+    known: dict[tuple[Any, ...], int] = {}
+    shown = []
+    for row in rows:
+        alike = tuple(value for name, value in row.items() if name != "stage")
+        if alike not in known:
+            known[alike] = int(row["stage"])
+            shown.append(dict(row))
+    columns = [
+        Column("stage", "stage"), Column("task"), Column("block"), Column("repeat", "times"), Column("operation"),
+        Column("kind"), Column("axis"), Column("flops", "FLOPs"), Column("bytes", "bytes", "B"), Column("stream"),
+    ]  # fmt: skip
+    return ["operations of one microbatch on one rank", *lay_out(shown, columns)]

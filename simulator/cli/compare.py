@@ -9,7 +9,7 @@ import click
 from simulator.cli._options import INPUT_FILE, form_options
 from simulator.cli._output import emit
 from simulator.cli._training_options import given, inputs, training_options
-from simulator.errors import CommsimError, InfeasibleError, InputError, UsageError
+from simulator.errors import InfeasibleError, InputError, UsageError
 
 if TYPE_CHECKING:
     from simulator.planning._estimate_options import Options
@@ -91,7 +91,9 @@ def _answers(paths: Sequence[Path], options: "Sequence[Options]") -> list[Any]:
 def differences(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what differs between two rows: what was asked first, then every number with its ratio."""
     first, second = rows
-    asked = [name for name in first if name not in (*NUMBERS, "scenario", "breakdown_s", "communication_bytes")]
+    asked = [
+        name for name in first if name not in (*NUMBERS, "scenario", "breakdown_s", "communication_bytes")
+    ]
     found = [
         {"key": name, "a": first[name], "b": second[name], "ratio": None}
         for name in asked
@@ -120,14 +122,21 @@ def _lines(rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]
     signs = [mark(row) for row in rows]
     shown = [
         {
-            "key": one["key"].removeprefix("breakdown_s.").replace("communication_bytes.", "bytes ").replace("_", " "),
+            "key": one["key"]
+            .removeprefix("breakdown_s.")
+            .replace("communication_bytes.", "bytes ")
+            .replace("_", " "),
             "a": _cell(one["key"], one["a"], signs[0]),
             "b": _cell(one["key"], one["b"], signs[1]),
             "change": "" if one["ratio"] is None else f"{100 * (one['ratio'] - 1):+.1f} %",
         }
         for one in found
     ]
-    columns = [Column("key", "what differs"), Column("a", rows[0]["scenario"]), Column("b", rows[1]["scenario"])]
+    columns = [
+        Column("key", "what differs"),
+        Column("a", rows[0]["scenario"]),
+        Column("b", rows[1]["scenario"]),
+    ]
     return [*lay_out(shown, [*columns, Column("change")]), line]
 
 

@@ -22,12 +22,14 @@ MOST = 1000  # steps of one call; more is what a sweep is for
 @training_options(several=True)
 @click.option("--layers", is_flag=True, help="List each layer's operations, bytes and where they run.")
 @click.option("--trace", type=OutputFile(".gz", ".json"), help="Timeline for ui.perfetto.dev: step.json.gz.")
-@click.option("--ranks", default="", help="Ranks of the timeline: all, or 0,8,16; one of each stage if left out.")
-@click.option("--plot", type=OutputFile(".png", ".svg", ".pdf"), help="Picture of the pipeline and the breakdown.")
+@click.option(
+    "--ranks", default="", help="Ranks of the timeline: all, or 0,8,16; one of each stage if left out."
+)
+@click.option(
+    "--plot", type=OutputFile(".png", ".svg", ".pdf"), help="Picture of the pipeline and the breakdown."
+)
 @form_options
-def command(
-    *, layers: bool, trace: Path | None, ranks: str, plot: Path | None, **values: Any
-) -> None:
+def command(*, layers: bool, trace: Path | None, ranks: str, plot: Path | None, **values: Any) -> None:
     """Predict how long one training step takes, where the time goes, what it needs of memory and money.
 
     Numbers sweep: --gpus 64..2048 and --tp 4,8 give a row for every combination.
@@ -38,7 +40,11 @@ def command(
     if len(asked) > 1 and (trace or plot or layers):
         raise UsageError("--layers, --trace and --plot are for a single step", where="--layers")
     if trace and found.get("fidelity") == "formula":
-        raise UsageError("--trace needs events: --fidelity formula has no timeline", where="--trace", hint="--fidelity fluid")
+        raise UsageError(
+            "--trace needs events: --fidelity formula has no timeline",
+            where="--trace",
+            hint="--fidelity fluid",
+        )
     answers = _answers(asked, spans=bool(trace or plot))
     warnings = list(dict.fromkeys(text for _, one in answers for text in _warned(one)))
     rows = [one.row if not isinstance(one, InfeasibleError) else _refused(point) for point, one in answers]
@@ -106,16 +112,24 @@ def _refused(point: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _layers(answer: "Estimate") -> list[dict[str, Any]]:
-    from simulator.planning._estimate_layers import listed
+    from workloads.listing import rows
 
-    return listed(answer.step)
+    return rows(answer.step.graph)
 
 
 def _trace(answer: "Estimate", path: Path, ranks: str) -> str:
-    from simulator.planning._estimate_options import made  # noqa: F401
     from simulator.reports.timeline import write
 
-    return str(write(path, answer.result.spans, answer.step.layout))
+    layout = answer.step.layout
+    chosen: Iterable[int] | None = None
+    if ranks == "all":
+        chosen = range(layout.world)
+    elif ranks:
+        words = ranks.split(",")
+        if not all(word.strip().isdecimal() for word in words):
+            raise UsageError(f"--ranks {ranks}: wanted all, or numbers like 0,8,16", where="--ranks")
+        chosen = [int(word) for word in words]
+    return write(path, answer.result.spans, layout, ranks=chosen)
 
 
 def _plot(answer: "Estimate", path: Path) -> str:

@@ -71,7 +71,10 @@ def _sum(row: Mapping[str, Any]) -> str:
     """Return ``step 6.11 s = compute 3.58 + exposed 1.96 (dp 1.31, tp 0.44, pp 0.21) + bubble 0.57``."""
     from simulator.cli._training_tables import mark, seconds
 
-    spent, short = row["breakdown_s"], {"tensor": "tp", "pipeline": "pp", "data": "dp", "context": "cp", "expert": "ep"}
+    spent, short = (
+        row["breakdown_s"],
+        {"tensor": "tp", "pipeline": "pp", "data": "dp", "context": "cp", "expert": "ep"},
+    )
     parts = {
         short[name.removeprefix("exposed_")]: value
         for name, value in spent.items()
@@ -89,7 +92,11 @@ def _sum(row: Mapping[str, Any]) -> str:
 def _path(path: Sequence[Mapping[str, Any]]) -> list[str]:
     from simulator.reports.tables import Column, lay_out
 
-    columns = [Column("operation", "longest way (by formula)"), Column("kind"), Column("seconds_s", "seconds")]
+    columns = [
+        Column("operation", "longest way (by formula)"),
+        Column("kind"),
+        Column("seconds_s", "seconds"),
+    ]
     return lay_out(path[:SHOWN], [*columns, Column("share", "share", "%")])
 
 
@@ -99,7 +106,9 @@ def _exchange(row: Mapping[str, Any]) -> str:
 
     text = f"{row['axis']} {row['op'].replace('_', '-')}: {row['ranks']} ranks"
     text += f" on {row['nodes']} nodes" if row["nodes"] > 1 else ""
-    text += f", {row['calls']:,.0f} x {cell(float(row['size_bytes']), 'B')}, {seconds(row['seconds_s'])} s in all"
+    text += (
+        f", {row['calls']:,.0f} x {cell(float(row['size_bytes']), 'B')}, {seconds(row['seconds_s'])} s in all"
+    )
     if row["algorithm"] and row["algorithm"] != "p2p":
         text += f"; {row['algorithm']}/{row['protocol']}"
         if row["next"]:
@@ -115,11 +124,15 @@ def _links(why: "Why", row: Mapping[str, Any]) -> list[str]:
     lines = []
     if why.links:
         link = why.links[0]
-        users = ", ".join(f"{axis} {share:.0%}" for axis, share in sorted(link["axes"].items(), key=lambda i: -i[1]))
+        users = ", ".join(
+            f"{axis} {share:.0%}" for axis, share in sorted(link["axes"].items(), key=lambda i: -i[1])
+        )
         lines.append(f"slowest link {link['link']}, {link['busy']:.0%} busy ({users})")
     if not why.slowed:
         return [*lines, "no exchange meets another one on a link"]
-    by = ", ".join(f"{axis} {seconds(value)} s" for axis, value in sorted(why.slowed.items(), key=lambda i: -i[1]))
+    by = ", ".join(
+        f"{axis} {seconds(value)} s" for axis, value in sorted(why.slowed.items(), key=lambda i: -i[1])
+    )
     return [*lines, f"contention on shared links, over all stages: {by}"]
 
 

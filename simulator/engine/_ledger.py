@@ -71,7 +71,9 @@ class Ledger:
         """Return the exposed share of a collective that runs beside."""
         if number not in self._shares:
             operation = self.operations[number]
-            self._shares[number] = share_of(self._prices, operation) if isinstance(operation, Collective) else 0.0
+            self._shares[number] = (
+                share_of(self._prices, operation) if isinstance(operation, Collective) else 0.0
+            )
         return self._shares[number]
 
     def entry(self, stage: int, part: int) -> tuple[Entry, float]:

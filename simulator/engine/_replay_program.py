@@ -220,4 +220,3 @@ class Program:
             if where == stage and variant[0][0] != "W":
                 lengths.append(sum(word.seconds for word in words if isinstance(word, Run)))
         return inf if self._graph.boundary.blocking else min(lengths)
-

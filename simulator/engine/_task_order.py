@@ -212,7 +212,9 @@ class _Planner:
                 if task in waiting:
                     ready += waiting.pop(task)
         if len(order) < self.count:
-            blocked = [(n, self.tasks[i]) for n, (i, stop) in enumerate(zip(at, stops, strict=False)) if i < stop]
+            blocked = [
+                (n, self.tasks[i]) for n, (i, stop) in enumerate(zip(at, stops, strict=False)) if i < stop
+            ]
             words = [f"stage {stage} waits to run {word(task)}" for stage, task in blocked[:4]]
             raise CheckError(f"the schedule blocks itself: {'; '.join(words)}")
         return order
@@ -224,7 +226,7 @@ class _Planner:
         alone = self.group == np.arange(self.count)
         alone[1:] &= alone[:-1]  # the one before is not beside it
         found = np.zeros(self.count, dtype=np.int64)
-        distinct, first, which = np.unique(code[alone], return_index=True, return_inverse=True)
+        _, first, which = np.unique(code[alone], return_index=True, return_inverse=True)
         found[alone] = 1 + which.reshape(-1)
         singles = np.flatnonzero(alone)[first].tolist()
         variants: list[tuple[int, Variant]] = [(_NONE, ())]

@@ -75,9 +75,7 @@ class TaskWork:
             numbers = self._block(block)
             if not all(there[one.when] for one in block.operations):
                 numbers = tuple(
-                    number
-                    for number, one in zip(numbers, block.operations, strict=True)
-                    if there[one.when]
+                    number for number, one in zip(numbers, block.operations, strict=True) if there[one.when]
                 )
             yield self._piece(stage, numbers), block.repeat
 

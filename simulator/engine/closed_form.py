@@ -124,8 +124,7 @@ class _Solver:
             strict=True,
         ):
             start, there = ends[before] + held, ends[need] + hop
-            if there > start:
-                start = there
+            start = max(start, there)
             append(start + length if length >= 0 else self._beside(len(ends), start))
         return ends
 
@@ -165,10 +164,12 @@ class _Solver:
 
     def _leave(self, ends: Sequence[float]) -> None:
         """Run what tasks leave for the end of the step, where it cannot meet what tasks wait for."""
-        leaves = np.array([
-            bool(walked.left) and not self.work.ordered[stage]
-            for walked, (stage, _) in zip(self.walked, self.plan.variants, strict=True)
-        ])
+        leaves = np.array(
+            [
+                bool(walked.left) and not self.work.ordered[stage]
+                for walked, (stage, _) in zip(self.walked, self.plan.variants, strict=True)
+            ]
+        )
         for node in np.flatnonzero(leaves[self.plan.variant]).tolist():
             walked = self.walked[self.plan.variant[node]]
             begin = Moment(ends[node] - walked.end.at, node=node)

@@ -161,9 +161,7 @@ def chosen(setting: Setting, op: str, size: float, desk: Desk, gpus: int) -> Row
         priced = nccl.candidates(op, size, machine)
     except ValueError:
         return none
-    others = sorted(
-        (one for one in priced if one.algorithm != best.algorithm), key=lambda one: one.time_s
-    )
+    others = sorted((one for one in priced if one.algorithm != best.algorithm), key=lambda one: one.time_s)
     return {
         "algorithm": best.algorithm,
         "protocol": best.protocol,

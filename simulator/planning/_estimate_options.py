@@ -160,7 +160,9 @@ def made(values: Mapping[str, Any]) -> Options:
     return Options(**read)
 
 
-def read_table(table: Mapping[str, Any], source: str, text: str = "", also: Iterable[str] = ()) -> dict[str, Any]:
+def read_table(
+    table: Mapping[str, Any], source: str, text: str = "", also: Iterable[str] = ()
+) -> dict[str, Any]:
     """Return the options that a table of a file holds.
 
     Parameters
@@ -245,7 +247,9 @@ def _layers(value: Any) -> tuple[int, ...]:
 def _order(value: Any) -> tuple[str, ...]:
     found = tuple(_parts(value, "-"))
     if sorted(found) != sorted(AXES):
-        raise ValueError(f"'{'-'.join(found):.40}' must name each of {', '.join(AXES)} once, as in tp-cp-dp-pp")
+        raise ValueError(
+            f"'{'-'.join(found):.40}' must name each of {', '.join(AXES)} once, as in tp-cp-dp-pp"
+        )
     return found
 
 
@@ -262,7 +266,7 @@ def _one(kind: str, names: Iterable[str]) -> Callable[[Any], str]:
             return str(value)
         near = known if len(known) <= 6 else nearest(str(value), known)
         hint = f"; try {', '.join(near)}" if near else ""
-        raise ValueError(f"unknown {kind} '{str(value):.60}'{hint}")
+        raise ValueError(f"unknown {kind} '{value!s:.60}'{hint}")
 
     return read
 

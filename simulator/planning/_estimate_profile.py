@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from simulator.calibration.steps.case import Case
-from simulator.calibration.steps.site import Site
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +34,10 @@ class Values:
         return "calibrated" if self.known else "catalogue"
 
 
-def values_of(case: Case, site: Site) -> Values:
-    """Return the values for a step on a site."""
-    try:
-        from simulator.calibration.steps import fitted
-    except ImportError:
-        from simulator.calibration.steps.fitting import priors
+def values_of(case: Case) -> Values:
+    """Return the values for a step."""
+    from simulator.calibration.steps import fitted
 
-        start = priors()
-        return Values(profile=start.profile(start.mean), low=0.8, high=1.25, known=False, line="accuracy: not fitted")
     known = fitted.known(case)
     low, high = fitted.band(case)
-    return Values(
-        profile=fitted.values(), low=low, high=high, known=known, line=fitted.accuracy_line(known)
-    )
+    return Values(profile=fitted.values(), low=low, high=high, known=known, line=fitted.accuracy_line(known))

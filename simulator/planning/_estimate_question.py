@@ -22,7 +22,21 @@ if TYPE_CHECKING:
     from simulator.calibration.steps.case import Case
     from simulator.calibration.steps.stacks import Settings
 
-_FLAGS = ("gpus", "tp", "pp", "vpp", "cp", "ep", "etp", "dp", "mbs", "gbs", "seq-len", "stage-layers", "shard")
+_FLAGS = (
+    "gpus",
+    "tp",
+    "pp",
+    "vpp",
+    "cp",
+    "ep",
+    "etp",
+    "dp",
+    "mbs",
+    "gbs",
+    "seq-len",
+    "stage-layers",
+    "shard",
+)
 
 
 @contextmanager
@@ -182,7 +196,9 @@ def _policies(options: Options, model: Model) -> None:
             f"--ep {options.ep}: {model.name} has no experts", where="--ep", hint="leave --ep out"
         )
     if options.sp and options.tp == 1:
-        raise UsageError("--sp needs --tp 2 or more: it slices over the tensor group", where="--sp", hint="--tp 8")
+        raise UsageError(
+            "--sp needs --tp 2 or more: it slices over the tensor group", where="--sp", hint="--tp 8"
+        )
 
 
 def case_of(options: Options, attributes: Mapping[str, Any], gpu: str) -> "Case":
@@ -202,7 +218,9 @@ def case_of(options: Options, attributes: Mapping[str, Any], gpu: str) -> "Case"
     model, at = model_of(options.model), layout(options)
     soft = _software(options, model, at, gpu)
     values = soft.values
-    stack = replace(soft.stack(), dispatcher=(values.get("dispatcher") or "alltoall") if model.experts else "")
+    stack = replace(
+        soft.stack(), dispatcher=(values.get("dispatcher") or "alltoall") if model.experts else ""
+    )
     strategy = options.strategy or (BY_ZERO[options.zero] if options.zero is not None else "")
     sliced = bool(values.get("sequence_parallel", False)) if options.sp is None else options.sp
     name = usual(options)

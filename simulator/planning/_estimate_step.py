@@ -92,7 +92,7 @@ def prepared(options: Options, desk: Desk) -> Step:
         built, training, flight = _graph(options, training)
         memory = _memory(training, flight)
     capacity = _checked(training, memory, site.device.name, whole=not flight)
-    values = values_of(case, site)
+    values = values_of(case)
     return Step(
         options=options,
         case=case,
@@ -143,7 +143,9 @@ def _memory(training: Training, flight: tuple[float, ...]) -> tuple[StageMemory,
     )
 
 
-def _checked(training: Training, memory: tuple[StageMemory, ...], gpu: str, *, whole: bool) -> Capacity | None:
+def _checked(
+    training: Training, memory: tuple[StageMemory, ...], gpu: str, *, whole: bool
+) -> Capacity | None:
     """Return what an accelerator holds, if that is enough; None if nobody knows."""
     try:
         capacity = fits.capacity(gpu)

@@ -115,9 +115,7 @@ def answered(step: Step, result: Result, desk: Desk) -> Estimate:
         "messages": result.messages,
         "basis": step.values.basis,
     }
-    return Estimate(
-        row=row | question(step), step=step, result=result, warnings=tuple(warnings), notes=notes
-    )
+    return Estimate(row=row | question(step), step=step, result=result, warnings=tuple(warnings), notes=notes)
 
 
 def question(step: Step) -> dict[str, Any]:
@@ -158,7 +156,9 @@ def _memory(step: Step, warnings: list[str]) -> float:
     """Return the bytes that a GPU of the fullest stage takes; unused blocks are given back where it is tight."""
     needed = step.fullest.total
     if step.capacity is None:
-        warnings.append(f"the memory of {step.site.device.name} is not in the catalogue: fits cannot be given")
+        warnings.append(
+            f"the memory of {step.site.device.name} is not in the catalogue: fits cannot be given"
+        )
         return needed
     return min(needed, max(step.capacity.visible, step.fullest.allocated))
 

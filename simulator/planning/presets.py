@@ -17,7 +17,9 @@ ABOUT = ("about", "source", "checked", "notes")
 def names() -> tuple[str, ...]:
     """Return the presets that ship."""
     folder = files("workloads") / "presets"
-    return tuple(sorted(one.name.removesuffix(".toml") for one in folder.iterdir() if one.name.endswith(".toml")))
+    return tuple(
+        sorted(one.name.removesuffix(".toml") for one in folder.iterdir() if one.name.endswith(".toml"))
+    )
 
 
 @cache

@@ -147,7 +147,9 @@ class _Parts:
         self._step, self._times = step, times
         self._known: dict[tuple[Setting, int], float] = {}
         wanted = [one for one in self._asked() if one[0].gpus > 1]
-        times.learn((setting, other) for setting, size in wanted for other in (rounded(size / 2), rounded(2 * size)))
+        times.learn(
+            (setting, other) for setting, size in wanted for other in (rounded(size / 2), rounded(2 * size))
+        )
 
     def _asked(self) -> Iterator[tuple[Setting, int]]:
         for _, stage, one in ((None, stage, one) for stage, _, _, one in self._step.graph.operations()):

@@ -25,7 +25,9 @@ def layer(held: Held, layout: Layout, wire: Wire) -> Exchange:
 
     def gather(stream: str) -> tuple[Operation, ...]:
         return tuple(
-            over("parameter gather", "all_gather", held, wire.param_bytes, layout, axes=SHARDED, stream=stream)
+            over(
+                "parameter gather", "all_gather", held, wire.param_bytes, layout, axes=SHARDED, stream=stream
+            )
         )
 
     scatter = over(

@@ -88,7 +88,9 @@ def learn(
     for part in sorted(set(where.tolist())):
         mine = where == part
         others = _sizes(size, sorts, weights * ~mine)
-        ratio[mine] = [residuals[place] / _size(others, sorts[place]) for place in np.flatnonzero(mine)]
+        ratio[mine] = [
+            residuals[place] / _size(others, sorts[place]) for place in np.flatnonzero(mine).tolist()
+        ]
     low, high = -_point(-ratio, weights), _point(ratio, weights)
     return Band(_sizes(size, sorts, weights), min(low, -0.1), max(high, 0.1))
 
@@ -102,9 +104,9 @@ def crossed(
     bands = {}
     for part in sorted(set(where.tolist())):
         mine = where == part
-        rest = np.flatnonzero(~mine)
+        rest = np.flatnonzero(~mine).tolist()
         bands[part] = learn(residuals[rest], [sorts[at] for at in rest], where[rest].tolist(), weights[rest])
-        for place in np.flatnonzero(mine):
+        for place in np.flatnonzero(mine).tolist():
             low[place], high[place] = bands[part].logs(sorts[place])
     return low, high, bands
 
@@ -113,7 +115,7 @@ def group_weights(groups: Sequence[str]) -> Floats:
     """Return weights by which every group counts alike, 1 in the mean."""
     sizes = {group: groups.count(group) for group in set(groups)}
     found = np.array([1.0 / sizes[group] for group in groups])
-    return found / found.mean()
+    return np.asarray(found / found.mean())
 
 
 def _sizes(size: Floats, sorts: Sequence[tuple[str, ...]], weights: Floats) -> dict[str, float]:

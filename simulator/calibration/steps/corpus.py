@@ -55,7 +55,7 @@ class Corpus:
     @property
     def runs(self) -> Mask:
         """Tell which rows stand in the table of runs."""
-        return np.array(self.tables) == "runs"
+        return np.array([table == "runs" for table in self.tables])
 
     @property
     def weights(self) -> Floats:

@@ -1,298 +1,194 @@
-"""Fit the profile of training steps to the shipped runs and score it on rows left out.
+"""Fit the laws of a training step and measure them on left-out runs: ``python -m simulator.calibration.steps.train``.
 
-``python -m simulator.calibration.steps.train`` writes ``fitted.toml`` and ``accuracy.toml``. The longest ways through
-all steps are found once for the profile of all rows and kept for the fits that leave rows out; what those predict
-of the rows left out is then worked out exactly, by the same solver as everywhere.
+Writes into ``data/training``: ``fitted.toml`` (values of the laws and 90 % bands), ``accuracy.toml`` (errors on
+left-out runs, worst runs, what each effect is worth) and ``predictions.csv`` (every run by the fits that did not see
+it). Takes some minutes; nothing else needs it.
+
+Nothing is chosen by what comes out: folds and groups stand in ``splits.toml``, priors in ``priors.toml``. In every
+fit with runs left out the longest ways through the steps are those that all runs together gave; what such a fit
+predicts is worked out with ways of its own.
 """
 
+import csv
+import io
 import sys
-from collections.abc import Callable, Sequence
-from importlib.resources import as_file, files
-from typing import Any
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from simulator.calibration.steps.spreads import TAILS, WIDE_TAILS, band, crossed, known_path, unknown_path
+from simulator._toml import entries
+from simulator.calibration.steps import bands
+from simulator.calibration.steps.accuracy import WHOLE, Scores, accuracy_text
 from simulator.calibration.steps.corpus import Corpus, corpus
-from simulator.calibration.steps.features import Features, solved
-from simulator.calibration.steps.fitting import Priors, fit, priors
+from simulator.calibration.steps.features import Features
+from simulator.calibration.steps.fits import LeftOut, left_out, line, predicted, settled
+from simulator.calibration.steps.fitting import Priors, priors
 from simulator.calibration.steps.prices import Times
-from simulator.calibration.steps.runs import corpus_hash
+from simulator.calibration.steps.runs import FOLDS, corpus_hash
+from simulator.calibration.steps.switches import SWITCHES
+from simulator.calibration.steps.worth import Worth, worth
 
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Say = Callable[[str], None]
-_ROUNDS = 2
-_WORST = 20
-ABLATIONS: dict[str, dict[str, float]] = {
-    "narrow numbers no faster in products": {"gemm.share.hopper.fp8": 0.38, "gemm.share.blackwell.fp8": 0.29},
-    "size of products (bytes, depth, waves)": {"gemm.bytes": 1e-6, "gemm.depth": 1e-6, "gemm.waves": 1e-6},
-    "alignment of products": {name: 1.0 for name in priors().names if name.startswith("gemm.unaligned")},
-    "memory-bound work": {
-        name: 1e-6 for name in priors().names if name.startswith(("elementwise", "activation", "scores"))
-    },
-    "launching by the host": {name: 1e-9 for name in priors().names if name.startswith("host.layer")},
-    "small experts": {"grouped.width": 1e-6, "grouped.rows": 1e-6},
-    "age of kernels": {name: 1.0 for name in priors().names if name.startswith(("gemm.era", "grouped.era"))},
-    "communication hidden whole": {name: 1e-6 for name in priors().names if name.startswith("exposed")},
-    "time of a step that is nothing else": {"step": 1e-9},
-}
+ROUNDS = 3  # of finding the longest ways, fitting, and finding them again
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """The fits that ship.
+
+    Attributes
+    ----------
+    whole : array, shape (values,)
+        Logarithms fitted on all runs.
+    folds : list of LeftOut
+        Fitted without each of the five folds.
+    """
+
+    whole: Floats
+    folds: list[LeftOut]
 
 
 def main() -> None:
     """Fit, score, write."""
-    say = _say if sys.stderr.isatty() else _quiet
-    runs = corpus()
-    times = Times()
-    known = priors()
-    logs, features = _all(runs, times, known, say)
-    folds, without = _folds(runs, features, logs, times, known, say)
-    sources = _sources(runs, features, logs, times, known, say)
-    target = files("simulator.calibration") / "data" / "training"
-    with as_file(target) as folder:
-        (folder / "fitted.toml").write_text(_fitted(runs, known, logs, without, folds, sources), "utf-8")
-        found = _scores(runs, folds, sources)
-        found["ablations"] = _ablations(runs, features, logs, known, say)
-        (folder / "accuracy.toml").write_text(_toml(found), "utf-8")
+    folder = Path(str(files("simulator.calibration") / "data" / "training"))
+    prior, whole, times = priors(), corpus(), Times()
+    for switch in SWITCHES.values():
+        switch.off(prior)  # a name that the profile has lost is better found now than in ten minutes
+    with threadpool_limits(1, user_api="blas"):
+        features, logs = settled(whole, prior, times, ROUNDS, say)
+        fits, scores = scored(whole, features, logs, prior, times)
+        effects = _effects(whole.take(whole.runs), logs, prior, times)
+    known, unknown = _bands(whole, scores)
+    (folder / "fitted.toml").write_text(_fitted_text(whole, fits, prior, {**known, **unknown}), "utf-8")
+    (folder / "accuracy.toml").write_text(accuracy_text(whole, scores, effects), "utf-8")
+    (folder / "predictions.csv").write_text(_predictions_text(whole, scores), "utf-8")
+    say("", end=True)
 
 
-def _all(runs: Corpus, times: Times, known: Priors, say: Say) -> tuple[Floats, Features]:
-    logs = known.mean
-    for turn in range(_ROUNDS + 1):
-        say(f"steps solved by formula, round {turn + 1} of {_ROUNDS + 1}")
-        features = Features(runs.cases, known.profile(logs), times)
-        if turn < _ROUNDS:
-            logs = fit(features, runs.seconds, runs.weights, logs)
-    return logs, features
+def scored(
+    whole: Corpus, features: Features, logs: Floats, prior: Priors, times: Times
+) -> tuple[Fits, Scores]:
+    """Return the fits without each fold, and every run as the fits without it predict it."""
+    near = line(features, logs, prior)
+    names = sorted(set(whole.groups.tolist()))
+    say(f"fitting without each of {FOLDS} folds")
+    folds = left_out(whole, features, near, prior, [whole.folds == fold for fold in range(FOLDS)])
+    say(f"fitting without each of {len(names)} groups")
+    groups = left_out(whole, features, near, prior, [whole.groups == name for name in names])
+    alone = [whole.groups == name for name in names if (whole.runs & (whole.groups == name)).any()]
+    lone = left_out(whole, features, near, prior, alone, whole.runs)
+    seconds = {}
+    every = [LeftOut(logs, np.full(len(whole.cases), True))]
+    for name, fits in {"seen": every, "folds": folds, "unseen": groups, "unseen_alone": lone}.items():
+        say(f"predicting what was left out: {name}")
+        seconds[name] = predicted(whole, fits, prior, times)
+    return Fits(logs, folds), _scores(whole, seconds)
 
 
-def _exact(runs: Corpus, rows: Mask, profile: dict[str, float], times: Times) -> Floats:
-    """Return what a profile predicts of some rows, their longest ways found anew."""
-    found = [solved(runs.cases[row], profile, times)[0].result.step_s for row in np.flatnonzero(rows)]
-    return np.array(found)
+def _scores(whole: Corpus, seconds: dict[str, Floats]) -> Scores:
+    """Return predictions with bands that are learnt from folds or groups which a run is not in."""
+    logs = np.log(whole.seconds)
+    ends = {}
+    for name, basis, parts, weights in _learnt(whole):
+        low, high, _ = bands.crossed(
+            logs - np.log(seconds[name]), bands.sorts(whole.cases, basis), parts, weights
+        )
+        ends[name] = (low, high)
+    return Scores(seconds=seconds, ends=ends)
 
 
-def _folds(
-    runs: Corpus, features: Features, logs: Floats, times: Times, known: Priors, say: Say
-) -> tuple[Floats, dict[int, Floats]]:
-    """Return each row as predicted by a fit without its fold, and those fits."""
-    predicted, fits = np.zeros(len(runs.cases)), {}
-    for fold in sorted(set(runs.folds.tolist())):
-        say(f"fold {fold} left out")
-        mine = runs.folds == fold
-        fits[fold] = fit(features, runs.seconds, np.where(mine, 0.0, runs.weights), logs)
-        predicted[mine] = _exact(runs, mine, known.profile(fits[fold]), times)
-    return predicted, fits
-
-
-def _sources(runs: Corpus, features: Features, logs: Floats, times: Times, known: Priors, say: Say) -> Floats:
-    """Return each row as predicted by a fit without its source; vTrain's never help to predict other sources."""
-    predicted = np.zeros(len(runs.cases))
-    for group in sorted(set(runs.groups.tolist())):
-        say(f"source {group} left out")
-        mine = runs.groups == group
-        weights = np.where(mine | ~runs.runs, 0.0, runs.weights)
-        found = fit(features, runs.seconds, weights, known.mean)
-        predicted[mine] = _exact(runs, mine, known.profile(found), times)
-    del logs
-    return predicted
-
-
-def _fitted(
-    runs: Corpus,
-    known: Priors,
-    logs: Floats,
-    without: dict[int, Floats],
-    folds: Floats,
-    sources: Floats,
-) -> str:
-    bands = {
-        "known": band([known_path(case) for case in runs.cases], np.log(runs.seconds / folds), TAILS),
-        "unknown": band(
-            [unknown_path(case) for case in _only(runs, runs.runs).cases],
-            np.log(runs.seconds / sources)[runs.runs],
-            WIDE_TAILS,
-        ),
-    }
-    stacks = sorted({f"{case.stack.family} {case.generation}" for case in runs.cases})
-    table: dict[str, Any] = {
-        "corpus": corpus_hash(),
-        "known": stacks,
-        "all": known.profile(logs),
-        "without": {str(fold): known.profile(found) for fold, found in without.items()},
-        "band": {
-            name: {
-                "low": one.low,
-                "high": one.high,
-                "spread": {"/".join(path): value for path, value in one.spreads.items()},
-            }
-            for name, one in bands.items()
-        },
-    }
-    return _toml(table)
-
-
-def _only(runs: Corpus, mask: Mask) -> Corpus:
-    return runs.take(mask)
-
-
-def _error(runs: Corpus, predicted: Floats, mask: Mask) -> dict[str, float]:
-    error = np.abs(predicted / runs.seconds - 1)[mask]
-    bias = np.log(predicted / runs.seconds)[mask]
-    return {
-        "rows": int(mask.sum()),
-        "mean": float(error.mean()),
-        "median": float(np.median(error)),
-        "p90": float(np.quantile(error, 0.9)),
-        "bias": float(np.expm1(bias.mean())),
-    }
-
-
-def _by_kind(runs: Corpus, predicted: Floats, mask: Mask) -> dict[str, Any]:
-    table = {"all": _error(runs, predicted, mask)}
-    for kind in ("dense", "moe", "hybrid"):
-        if (mask & (runs.kinds == kind)).any():
-            table[kind] = _error(runs, predicted, mask & (runs.kinds == kind))
-    return table
-
-
-def _scores(runs: Corpus, folds: Floats, sources: Floats) -> dict[str, Any]:
-    multi = np.array(["multi" in case.source for case in runs.cases]) & ~runs.runs
-    single = ~runs.runs & ~multi
-    found: dict[str, Any] = {
-        "corpus": corpus_hash(),
-        "refused": len(runs.refused),
-        "sources": _by_kind(runs, sources, runs.runs),
-        "folds": _by_kind(runs, folds, runs.runs),
-        "vtrain": {
-            "multi": {"without": _error(runs, sources, multi), "folds": _error(runs, folds, multi)},
-            "single": {"without": _error(runs, sources, single), "folds": _error(runs, folds, single)},
-        },
-        "source": {
-            group: {
-                "left_out": _error(runs, sources, runs.groups == group),
-                "folds": _error(runs, folds, runs.groups == group),
-            }
-            for group in sorted(set(runs.groups.tolist()))
-        },
-    }
-    found["bands"] = _coverage(runs, folds, sources)
-    found["worst"] = _worst(runs, folds)
-    found["refusals"] = [{"case": one.case_id, "reason": one.reason} for one in runs.refused]
-    return found
-
-
-def _coverage(runs: Corpus, folds: Floats, sources: Floats) -> dict[str, Any]:
-    inside, width = crossed(
-        [known_path(case) for case in runs.cases], np.log(runs.seconds / folds), runs.folds, TAILS
-    )
-    mine = runs.take(runs.runs)
-    out, wide = crossed(
-        [unknown_path(case) for case in mine.cases],
-        np.log(runs.seconds / sources)[runs.runs],
-        mine.groups,
-        WIDE_TAILS,
-    )
-    return {
-        "known": {"coverage": inside, "width": width},
-        "unknown": {"coverage": out, "width": wide},
-    }
-
-
-def _worst(runs: Corpus, folds: Floats) -> list[dict[str, Any]]:
-    error = np.where(runs.runs, folds / runs.seconds - 1, 0.0)
-    order = np.argsort(-np.abs(error))[:_WORST]
+def _learnt(whole: Corpus) -> list[tuple[str, str, list[object], Floats]]:
+    """Return which residuals make which band: by left-out fold or group, every group counting alike."""
     return [
-        {
-            "case": runs.cases[place].case_id,
-            "measured_s": float(runs.seconds[place]),
-            "predicted_s": float(folds[place]),
-            "doubts": "; ".join(runs.cases[place].doubts),
-        }
-        for place in order.tolist()
+        ("folds", "known", whole.folds.tolist(), np.ones(len(whole.cases))),
+        ("unseen", "unknown", whole.groups.tolist(), bands.group_weights(whole.groups.tolist())),
     ]
 
 
-def _ablations(
-    runs: Corpus, features: Features, logs: Floats, known: Priors, say: Say
-) -> list[dict[str, Any]]:
-    """Return what leaving an effect out costs after a fit without it, on rows it saw and on sources left out."""
-    found = []
-    for name, held in {"nothing left out": {}, **ABLATIONS}.items():
+def _bands(whole: Corpus, scores: Scores) -> tuple[dict[str, bands.Band], dict[str, bands.Band]]:
+    """Return the bands that ship: of all runs, and for runs of a fold from the other folds."""
+    found: list[dict[str, bands.Band]] = []
+    for name, basis, parts, weights in _learnt(whole):
+        rest = np.log(whole.seconds / scores.seconds[name])
+        sorts = bands.sorts(whole.cases, basis)
+        mine = {basis: bands.learn(rest, sorts, parts, weights)}
+        if basis == "known":
+            _, _, crossed = bands.crossed(rest, sorts, parts, weights)
+            mine |= {f"known_{fold}": band for fold, band in crossed.items()}
+        found.append(mine)
+    return found[0], found[1]
+
+
+def _effects(runs: Corpus, logs: Floats, prior: Priors, times: Times) -> dict[str, Worth]:
+    say("finding the ways of the runs that effects are tried on")
+    features = Features(runs.cases, prior.profile(logs), times)
+    found = {}
+    for name, switch in {WHOLE: None, **SWITCHES}.items():
         say(f"without: {name}")
-        free = np.array([one not in held for one in known.names])
-        prior = Priors(
-            fixed={**known.fixed, **held},
-            names=tuple(np.array(known.names)[free].tolist()),
-            mean=known.mean[free],
-            spread=known.spread[free],
-        )
-        seen = features.seconds(
-            prior.profile(fit(features, runs.seconds, runs.weights, logs[free], prior=prior))
-        )
-        left = np.zeros(len(runs.cases))
-        for group in sorted(set(runs.groups[runs.runs].tolist())):
-            mine = runs.groups == group
-            weights = np.where(mine | ~runs.runs, 0.0, runs.weights)
-            logs_left = fit(features, runs.seconds, weights, logs[free], prior=prior)
-            left[mine] = features.seconds(prior.profile(logs_left))[mine]
-        found.append(
-            {
-                "effect": name,
-                "seen": _error(runs, seen, runs.runs)["mean"],
-                "left_out": _error(runs, left, runs.runs)["mean"],
-            }
-        )
+        found[name] = worth(runs, features, logs, prior, switch, times)
     return found
 
 
-def _toml(table: dict[str, Any]) -> str:
-    """Return a nested table as TOML; keys quoted, numbers short enough to read."""
-    lines = ["# Written by python -m simulator.calibration.steps.train; do not edit."]
-
-    def write(values: dict[str, Any], trail: tuple[str, ...]) -> None:
-        plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
-        if trail and plain:
-            lines.append(f"\n[{'.'.join(map(_quoted, trail))}]")
-        lines.extend(f"{_quoted(key)} = {_cell(value)}" for key, value in plain.items())
-        for key, value in values.items():
-            if isinstance(value, dict):
-                write(value, (*trail, key))
-
-    write(table, ())
+def _fitted_text(whole: Corpus, fits: Fits, prior: Priors, known: dict[str, bands.Band]) -> str:
+    stacks = sorted({f"{case.generation}/{case.stack.family}" for case in whole.cases})
+    precisions = sorted({f"{case.generation}/{case.precision}" for case in whole.cases})
+    lines = [
+        "# Written by python -m simulator.calibration.steps.train; do not edit.",
+        "# fits: values of the laws in the order of names; fold_k was fitted without the runs of fold k.",
+        "# bands: mean |log(measured / predicted)| of left-out runs by sort, and how many of it the ends are away.",
+        *entries({"corpus_sha256": corpus_hash(), "priors_sha256": priors_hash()}),
+        *entries({"stacks": stacks, "precisions": precisions, "names": list(prior.names)}),
+        "",
+        "[fits]",
+        *entries({"all": _values(fits.whole)}),
+        *entries({f"fold_{fold}": _values(one.logs) for fold, one in enumerate(fits.folds)}),
+    ]
+    for name, band in known.items():
+        lines += ["", f"[bands.{name}]", *entries({"low": _short(band.low), "high": _short(band.high)})]
+        lines += [
+            f"[bands.{name}.sizes]",
+            *entries({sort: _short(size) for sort, size in band.sizes.items()}),
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _quoted(text: str) -> str:
-    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _predictions_text(whole: Corpus, scores: Scores) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    ends = [f"{name}_{end}_s" for name in scores.ends for end in ("low", "high")]
+    writer.writerow(["case_id", "measured_s", *(f"{name}_s" for name in scores.seconds), *ends])
+    for place, case in enumerate(whole.cases):
+        values = [whole.seconds[place], *(column[place] for column in scores.seconds.values())]
+        for name, both in scores.ends.items():
+            values += [scores.seconds[name][place] * np.exp(end[place]) for end in both]
+        writer.writerow([case.case_id, *("" if np.isnan(value) else f"{value:.6g}" for value in values)])
+    return out.getvalue()
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return repr(float(f"{value:.6g}"))
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, str):
-        return _quoted(value)
-    return _listed(value)
+def priors_hash() -> str:
+    """Return the SHA-256 of the priors, by which fitted values are known to belong to them."""
+    text = (files("simulator.calibration") / "data" / "training" / "priors.toml").read_bytes()
+    return sha256(text).hexdigest()
 
 
-def _listed(values: Sequence[Any]) -> str:
-    def one(value: Any) -> str:
-        if isinstance(value, dict):
-            return "{ " + ", ".join(f"{_quoted(key)} = {_cell(inner)}" for key, inner in value.items()) + " }"
-        return _cell(value)
-
-    return "[\n" + "".join(f"  {one(value)},\n" for value in values) + "]"
+def _values(logs: Floats) -> list[float]:
+    return [float(f"{value:.7g}") for value in np.exp(logs)]
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
-def _quiet(text: str) -> None:
-    del text
+def say(text: str, *, end: bool = False) -> None:
+    """Show how far it is, in one line and on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}" if not end else "\r\x1b[K")
+        sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,31 @@
+"""What each layer does, as plain rows: operations of a step graph with their work, bytes and places."""
+
+from typing import Any
+
+from workloads.step_graph import Block, Collective, Operation, StepGraph
+
+
+def rows(graph: StepGraph) -> list[dict[str, Any]]:
+    """Return one row for every operation of every block of every stage, in order.
+
+    Each holds ``stage``, ``task`` (``before F B W after``), ``block``, ``repeat``, ``operation``, ``kind``; of a
+    computation ``law flops bytes``, of a collective ``op axis size_bytes``; and ``stream when``.
+    """
+    return [_row(*place) for place in graph.operations()]
+
+
+def _row(stage: int, task: str, block: Block | None, operation: Operation) -> dict[str, Any]:
+    talks = isinstance(operation, Collective)
+    return {
+        "stage": stage,
+        "task": task,
+        "block": "" if block is None else block.name,
+        "repeat": 1 if block is None else block.repeat,
+        "operation": operation.name,
+        "kind": operation.op if isinstance(operation, Collective) else operation.law,
+        "axis": operation.axis if isinstance(operation, Collective) else "",
+        "flops": None if isinstance(operation, Collective) else operation.flops,
+        "bytes": operation.size if isinstance(operation, Collective) else operation.bytes,
+        "stream": operation.stream or (operation.axis if talks and operation.overlap else "compute"),
+        "when": operation.when,
+    }
