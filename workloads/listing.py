@@ -15,7 +15,9 @@ def rows(graph: StepGraph) -> list[dict[str, Any]]:
 
 
 def _row(stage: int, task: str, block: Block | None, operation: Operation) -> dict[str, Any]:
-    talks = isinstance(operation, Collective)
+    beside = operation.stream
+    if isinstance(operation, Collective) and operation.overlap:
+        beside = operation.stream or operation.axis
     return {
         "stage": stage,
         "task": task,
@@ -26,6 +28,6 @@ def _row(stage: int, task: str, block: Block | None, operation: Operation) -> di
         "axis": operation.axis if isinstance(operation, Collective) else "",
         "flops": None if isinstance(operation, Collective) else operation.flops,
         "bytes": operation.size if isinstance(operation, Collective) else operation.bytes,
-        "stream": operation.stream or (operation.axis if talks and operation.overlap else "compute"),
+        "stream": beside or "compute",
         "when": operation.when,
     }

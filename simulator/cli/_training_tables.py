@@ -55,22 +55,16 @@ def per_trillion(row: Mapping[str, Any]) -> float | None:
 
 def one(answer: "Estimate") -> list[str]:
     """Return the lines for a single step."""
-    row = answer.row
-    sign = mark(row)
-    lines = [
-        title(row),
-        f"step {sign}{seconds(row['step_s'])} s, 90 % interval {seconds(row['low_s'])} .. "
-        + f"{seconds(row['high_s'])} s   ({row['fidelity']}{_messages(row)})",
-        f"{sign}{row['tokens_per_s_per_gpu']:,.0f} tokens/s/GPU, MFU {sign}{row['mfu']:.1%}, HFU {sign}{row['hfu']:.1%}"
-        + f"   ({row['schedule']}, {row['strategy']}, recompute {row['recompute']}, {row['stack']})",
-        _memory(answer),
-        "",
-        *_breakdown(row),
-        "",
-        *_money(answer),
-        answer.step.values.line,
-    ]
-    return [line for line in lines if line is not None]
+    row, sign = answer.row, mark(answer.row)
+    ends = f"{seconds(row['low_s'])} .. {seconds(row['high_s'])} s"
+    step = (
+        f"step {sign}{seconds(row['step_s'])} s, 90 % interval {ends}   ({row['fidelity']}{_messages(row)})"
+    )
+    used = f"MFU {sign}{row['mfu']:.1%}, HFU {sign}{row['hfu']:.1%}"
+    rate = f"{sign}{row['tokens_per_s_per_gpu']:,.0f} tokens/s/GPU, {used}"
+    how = f"({row['schedule']}, {row['strategy']}, recompute {row['recompute']}, {row['stack']})"
+    lines = [title(row), step, f"{rate}   {how}", _memory(answer), "", *_breakdown(row), "", *_money(answer)]
+    return [*lines, answer.step.values.line]
 
 
 def _messages(row: Mapping[str, Any]) -> str:

@@ -76,7 +76,8 @@ class _of:  # noqa: N801  reads as words: with _of(path)
 
 
 def _answers(paths: Sequence[Path], options: "Sequence[Options]") -> list[Any]:
-    from simulator.planning.estimate import Desk, Fabric, estimate
+    from simulator.planning.estimate import Desk, estimate
+    from simulator.planning.place import Fabric
 
     desks: dict[str, Desk] = {}
     answers = []

@@ -78,7 +78,8 @@ def _answers(
     options = [made(point) for point in asked]
     for one in options:
         checked(one)
-    from simulator.planning.estimate import Desk, Fabric, estimate
+    from simulator.planning.estimate import Desk, estimate
+    from simulator.planning.place import Fabric
 
     desk = Desk(Fabric(options[0].fabric))
     answers: list[tuple[Mapping[str, Any], Any]] = []

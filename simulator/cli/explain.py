@@ -30,7 +30,8 @@ def command(**values: Any) -> None:
     options = made(found)
     checked(options)
     from simulator.planning._estimate_explain import explained
-    from simulator.planning.estimate import Desk, Fabric, answered, prepared, run
+    from simulator.planning.estimate import Desk, answered, prepared, run
+    from simulator.planning.place import Fabric
     from simulator.planning.sensitivity import as_rows, sensitivities
 
     desk = Desk(Fabric(options.fabric))

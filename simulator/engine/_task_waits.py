@@ -64,8 +64,8 @@ class Waits:
         free = end[plan.before[after]] + held
         wait = np.maximum(end[plan.need[after]] + hop - free, 0.0)
         way = np.minimum(wait, hop)
-        sent = np.bincount(stage, way + held, minlength=plan.stages)
-        return sent, np.bincount(stage, wait - way, minlength=plan.stages)
+        sent = np.bincount(stage, way + held, minlength=plan.stages).astype(np.float64)
+        return sent, np.bincount(stage, wait - way, minlength=plan.stages).astype(np.float64)
 
     def came(self, node: int, ends: Sequence[float]) -> tuple[int, int]:
         """Return the node whose end let another one start, and the pair of stages between them, 0 for none."""

@@ -193,5 +193,5 @@ def _stream(operation: Operation) -> str:
 
 
 def _blocks(graph: StepGraph, stage: int, chunk: int, kind: str) -> Sequence[Block]:
-    work: dict[str, tuple[Block, ...]] = dict(graph.stages[stage].chunks[chunk].work)
-    return work.get(kind, ())
+    work = graph.stages[stage].chunks[chunk].work
+    return next((blocks for task, blocks in work.items() if task == kind), ())

@@ -21,6 +21,7 @@ from workloads.step_graph import Compute
 
 Floats = NDArray[np.float64]
 _HALF = ("bf16", "fp16")
+_MOST_IDLE = 20.0  # times that a product of very few tiles is slower
 _TILE = (128, 256)  # of the result that one processor computes at a time
 
 
@@ -175,7 +176,8 @@ def _gemm(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     kind = kind * pieces.value(profile, "gemm.era.{generation}.{era}")
     product = pieces.flops / (pieces.rate * share * capped * kind) * _misaligned(pieces, profile)
     product = product * (1 + profile["gemm.depth"] / np.maximum(pieces.k, 1.0)) * _waves(pieces, profile)
-    return product + pieces.value(profile, "gemm.bytes") * _memory(pieces, profile)
+    found: Floats = product + pieces.value(profile, "gemm.bytes") * _memory(pieces, profile)
+    return found
 
 
 def _waves(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
@@ -183,7 +185,8 @@ def _waves(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     tiles = np.ceil(pieces.m / _TILE[0]) * np.ceil(pieces.n / _TILE[1])
     waves = tiles / pieces.value(profile, "device.processors.{generation}")
     idle = np.where(waves > 0, np.ceil(waves) / np.maximum(waves, 1e-9), 1.0)
-    return 1 + profile["gemm.waves"] * (np.minimum(idle, 20.0) - 1)
+    found: Floats = 1 + profile["gemm.waves"] * (np.minimum(idle, _MOST_IDLE) - 1)
+    return found
 
 
 def _misaligned(pieces: _Pieces, profile: Mapping[str, float], least: int = 1) -> Floats:
@@ -207,7 +210,8 @@ def _grouped(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     small = 1 + (narrow + few) * pieces.value(profile, "grouped.era.{generation}.{era}")
     rate = rate * pieces.value(profile, "gemm.era.{generation}.{era}")
     product = pieces.flops / rate * small * _misaligned(pieces, profile, least=2)
-    return product + pieces.value(profile, "gemm.bytes") * _memory(pieces, profile)
+    found: Floats = product + pieces.value(profile, "gemm.bytes") * _memory(pieces, profile)
+    return found
 
 
 def _attention(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
@@ -215,7 +219,8 @@ def _attention(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     odd = np.where(pieces.k % 8 != 0, profile["attention.odd_head"], 1.0)
     half = np.array([device.rate("bf16") for _, device in pieces.pieces])
     short = 1 + profile["attention.short"] / np.maximum(pieces.n, 1.0)
-    return pieces.flops / (half * share) * odd * short + _memory(pieces, profile)
+    found: Floats = pieces.flops / (half * share) * odd * short + _memory(pieces, profile)
+    return found
 
 
 def _passes(pattern: str) -> Callable[[_Pieces, Mapping[str, float]], Floats]:
@@ -231,7 +236,7 @@ def _scan(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
 
 
 def _host(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
-    jitter = 1 + profile["host.jitter"] * np.log2(np.maximum(pieces.m, 1.0))
+    jitter: Floats = 1 + profile["host.jitter"] * np.log2(np.maximum(pieces.m, 1.0))
     return pieces.amount * pieces.value(profile, "host.layer.{variant}.{era}") * jitter
 
 

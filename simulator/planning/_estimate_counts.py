@@ -27,7 +27,12 @@ def every(graph: StepGraph) -> Iterator[Done]:
     for number, stage in enumerate(graph.stages):
         yield from (Done(number, one, 1.0) for one in (*stage.before, *stage.after))
         often = Counter(
-            (task.kind, task.chunk, *(task.microbatch == end for end in ends[task.chunk]))
+            (
+                task.kind,
+                task.chunk,
+                task.microbatch == ends[task.chunk][0],
+                task.microbatch == ends[task.chunk][1],
+            )
             for task in stage.tasks
         )
         for (kind, chunk, first, last), times in often.items():

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from simulator.calibration.setting import Setting
 from simulator.collectives import _nccl as nccl
@@ -172,7 +172,8 @@ def chosen(setting: Setting, op: str, size: float, desk: Desk, gpus: int) -> Row
 
 def _links(result: Result) -> list[Row]:
     found = []
-    for (tail, head), axes in result.link_axes.items():  # type: ignore[misc]
+    for edge, axes in result.link_axes.items():
+        tail, head = cast("tuple[object, object]", edge)
         found.append(
             {
                 "link": f"{_node(tail)} -> {_node(head)}",

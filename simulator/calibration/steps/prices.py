@@ -89,7 +89,7 @@ class StepPrices:
     def seconds(self, operation: Operation, stage: int) -> float:
         """Return the seconds of an operation."""
         if isinstance(operation, Compute):
-            return self._compute[operation]
+            return float(self._compute[operation])
         setting = self.setting(operation, stage)
         if setting.gpus == 1:
             return 0.0

@@ -76,7 +76,7 @@ def crossed(
         mine = parts == part
         rest = [path for path, own in zip(paths, mine, strict=True) if not own]
         found = band(rest, residuals[~mine], tails)
-        for place in np.flatnonzero(mine):
+        for place in np.flatnonzero(mine).tolist():
             low, high = np.log(found.ends(paths[place]))
             inside.append(low <= residuals[place] <= high)
             widths.append(np.exp(high) - np.exp(low))
