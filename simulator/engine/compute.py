@@ -13,6 +13,7 @@ References
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +52,7 @@ class Device:
     software: str = ""
 
     def rate(self, precision: str) -> float:
-        """Return FLOP/s in a precision; half the next wider one where the device has no such units.
+        """Return FLOP/s in a precision; how a number is scaled changes nothing, nor does which half precision it is.
 
         Raises
         ------
@@ -64,9 +65,6 @@ class Device:
                 return self.rates[name]
         have = ", ".join(sorted(self.rates))
         raise ValueError(f"--precision {precision}: {self.name} multiplies in {have}")
-
-
-Values = Callable[[str, str], Floats]
 
 
 class Work:
@@ -118,10 +116,15 @@ class _Pieces:
         self.memory_rate = np.array([device.memory_rate for _, device in pieces])
         self._names: dict[str, tuple[list[str], NDArray[np.int64]]] = {}
 
-    @property
+    @cached_property
     def rate(self) -> Floats:
         """Return the datasheet's FLOP/s of each piece."""
         return np.array([device.rate(one.precision) for one, device in self.pieces])
+
+    @cached_property
+    def half(self) -> Floats:
+        """Return the same as if all computed in 16 bits."""
+        return np.array([device.rate("bf16") for _, device in self.pieces])
 
     def value(self, profile: Mapping[str, float], pattern: str) -> Floats:
         """Return the value of the profile that each piece goes by.
@@ -200,10 +203,9 @@ def _misaligned(pieces: _Pieces, profile: Mapping[str, float], least: int = 1) -
 
 def _grouped(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     """Return products of all experts of a rank: a share of their own, less gain from narrow numbers, small widths."""
-    half = np.array([device.rate("bf16") for _, device in pieces.pieces])
-    base = pieces.value(profile, "gemm.share.{generation}.bf16")
-    gain = pieces.rate * pieces.value(profile, "gemm.share.{generation}.{precision}") / (half * base)
-    rate = half * base * gain ** profile["grouped.gain"] * pieces.value(profile, "grouped.share.{generation}")
+    base = pieces.half * pieces.value(profile, "gemm.share.{generation}.bf16")
+    gain = pieces.rate * pieces.value(profile, "gemm.share.{generation}.{precision}") / base
+    rate = base * gain ** profile["grouped.gain"] * pieces.value(profile, "grouped.share.{generation}")
     width = np.minimum(pieces.n, pieces.k)
     narrow = profile["grouped.width"] / np.maximum(width, 1.0)
     few = profile["grouped.rows"] / np.maximum(pieces.m, 1.0)
@@ -217,9 +219,8 @@ def _grouped(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
 def _attention(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
     share = pieces.value(profile, "attention.share.{generation}.{variant}")
     odd = np.where(pieces.k % 8 != 0, profile["attention.odd_head"], 1.0)
-    half = np.array([device.rate("bf16") for _, device in pieces.pieces])
     short = 1 + profile["attention.short"] / np.maximum(pieces.n, 1.0)
-    found: Floats = pieces.flops / (half * share) * odd * short + _memory(pieces, profile)
+    found: Floats = pieces.flops / (pieces.half * share) * odd * short + _memory(pieces, profile)
     return found
 
 
@@ -231,8 +232,9 @@ def _passes(pattern: str) -> Callable[[_Pieces, Mapping[str, float]], Floats]:
 
 
 def _scan(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:
-    half = np.array([device.rate("bf16") for _, device in pieces.pieces])
-    return pieces.flops / (half * profile["scan.share"]) + profile["scan.passes"] * _memory(pieces, profile)
+    return pieces.flops / (pieces.half * profile["scan.share"]) + profile["scan.passes"] * _memory(
+        pieces, profile
+    )
 
 
 def _host(pieces: _Pieces, profile: Mapping[str, float]) -> Floats:

@@ -38,6 +38,7 @@ def values_of(case: Case) -> Values:
     """Return the values for a step."""
     from simulator.calibration.steps import fitted
 
-    known = fitted.known(case)
-    low, high = fitted.band(case)
+    generation, stack = case.generation, case.stack.family
+    known = fitted.known(generation, stack, case.precision)
+    low, high = fitted.band(case.kind, known, generation=generation, stack=stack)
     return Values(profile=fitted.values(), low=low, high=high, known=known, line=fitted.accuracy_line(known))

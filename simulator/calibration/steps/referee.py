@@ -1,120 +1,187 @@
-"""The referee of training runs: every row predicted by a fit that did not see it, beside what was measured."""
+"""The referee of training steps: rows of a table predicted without a look at their results, then compared."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from simulator.calibration.steps import fitted
 from simulator.calibration.steps.case import Case, Refusal
-from simulator.calibration.steps.corpus import Likeness, corpus, likeness
+from simulator.calibration.steps.corpus import fold_of_key, folds_of_likeness, likeness
 from simulator.calibration.steps.features import solved
-from simulator.calibration.steps.measured import measured
+from simulator.calibration.steps.measured import MEASURED, measured
 from simulator.calibration.steps.prices import Times
 from simulator.calibration.steps.rows import read_case
-from simulator.calibration.steps.words import Row
+from simulator.calibration.steps.runs import splits
+from simulator.calibration.steps.words import Row, UnusableError, cell, number
+from simulator.calibration.validate import Verdict, summary
+from simulator.errors import CommsimError, InputError
+
+Done = Callable[[], None]
+MOST_TASKS = 200_000  # forward passes over all stages of a pipeline that are followed
+VTRAIN = "vTrain"  # the group of the second shipped table
+UNNAMED = "software not named"  # how the reader of rows begins to say so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """One row: what was measured and predicted, or why it was refused.
+class StepVerdict(Verdict):
+    """One row of a table: what was predicted for it, or why nothing was.
+
+    Attributes
+    ----------
+    assumed : tuple of str
+        What the row does not say, and what was taken instead.
+    """
+
+    assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The verdicts in the order of the table, and their summaries."""
+
+    verdicts: tuple[StepVerdict, ...]
+    summary: dict[str, float | int | None]
+    by_basis: dict[str, dict[str, float | int | None]]
+    warnings: tuple[str, ...]
+
+
+def validate(rows: Sequence[Row], source: str = "", done: Done = lambda: None) -> Report:
+    """Return predictions of measured rows beside what was measured.
 
     Parameters
     ----------
-    case_id, status, reason : str
-        ``predicted`` or ``refused``, and then why.
-    measured_s, predicted_s, low_s, high_s : float or None
-        Of one step.
-    basis : str or None
-        ``calibrated`` where the stack and the generation are among the fitted ones, else ``catalogue``.
-    assumed : tuple of str
-        What the row does not say.
+    rows : sequence of mapping of str to str
+        In the columns of ``training.csv``; rows without a result are predicted all the same.
+    source : str
+        The file as typed, for messages.
+    done : callable
+        Called after each row.
+
+    Raises
+    ------
+    InputError
+        A result that is no positive number; names line and column.
     """
-
-    case_id: str
-    status: str
-    reason: str | None = None
-    measured_s: float | None = None
-    predicted_s: float | None = None
-    low_s: float | None = None
-    high_s: float | None = None
-    basis: str | None = None
-    assumed: tuple[str, ...] = ()
-
-    @property
-    def error(self) -> float | None:
-        """Return |predicted / measured - 1|."""
-        if self.predicted_s is None or not self.measured_s:
-            return None
-        return abs(self.predicted_s / self.measured_s - 1)
-
-
-@cache
-def _folds() -> dict[Likeness, int]:
-    """Return which fold the shipped rows of a configuration belong to."""
-    runs = corpus()
-    return {likeness(case): int(fold) for case, fold in zip(runs.cases, runs.folds, strict=True)}
+    blind = [{column: text for column, text in row.items() if column not in MEASURED} for row in rows]
+    cases = [read_case(row) for row in blind]
+    results = [_result(row, case, source) for row, case in zip(rows, cases, strict=True)]
+    verdicts = [
+        _named(verdict, row, place, seconds)
+        for place, (row, verdict, seconds) in enumerate(
+            zip(rows, predict(cases, done=done), results, strict=True), start=1
+        )
+    ]
+    bases = sorted({one.basis for one in verdicts if one.basis})
+    by_basis = {basis: [one for one in verdicts if one.basis == basis] for basis in bases}
+    return Report(
+        tuple(verdicts),
+        summary(verdicts, verdicts),
+        {basis: summary(some, some) for basis, some in by_basis.items()},
+        _warnings(verdicts),
+    )
 
 
-def predict(case: Case, times: Times) -> tuple[float, float, float, str]:
-    """Return seconds of a step, the ends of the 90 % interval and the basis.
+def predict(
+    cases: Sequence[Case | Refusal], shipped: bool = True, done: Done = lambda: None
+) -> list[StepVerdict]:
+    """Return the prediction of each case.
 
-    A configuration that the shipped rows hold is predicted by the fit without its fold, whatever its case is called.
+    Parameters
+    ----------
+    cases : sequence of Case or Refusal
+        What to predict; refusals come back as they are.
+    shipped : bool
+        Predict a configuration that the shipped runs hold by the fit that did not see it. False: all by the
+        fit that saw everything, which is no test.
+    done : callable
+        Called after each case.
     """
-    fold = _folds().get(likeness(case))
-    seconds = solved(case, fitted.values(fold), times)[0].result.step_s
-    low, high = fitted.band(case)
-    basis = "calibrated" if fitted.known(case) else "catalogue"
-    return seconds, seconds * low, seconds * high, basis
-
-
-def judge(rows: Iterable[Row], say: Any = None) -> list[Verdict]:
-    """Return one verdict a row, in order; nothing measured influences a prediction."""
-    times, found = Times(), []
-    for number, row in enumerate(rows):
-        if say is not None:
-            say(number)
-        found.append(_judge(row, times))
+    times = Times()
+    found = []
+    for case in cases:
+        found.append(_verdict(case, times, shipped))
+        done()
     return found
 
 
-def _judge(row: Row, times: Times) -> Verdict:
-    case = read_case(row)
+def unseen_by(case: Case) -> int | None:
+    """Return the fold whose fit saw nothing like a case; None if no shipped run is like it.
+
+    A shipped row is found by what ran, whatever its ``case_id``, source and model are called.
+    """
+    for table in ("vtrain", "runs") if case.group == VTRAIN else ("runs", "vtrain"):
+        if (fold := fold_of_key(table).get(case.configuration_key)) is not None:
+            return fold
+    return folds_of_likeness().get(likeness(case))
+
+
+def _verdict(case: Case | Refusal, times: Times, shipped: bool) -> StepVerdict:
     if isinstance(case, Refusal):
-        return Verdict(case_id=case.case_id, status="refused", reason=case.reason)
-    result = measured(row, case)
+        return StepVerdict(case_id=case.case_id, status="refused", reason=case.reason)
+    fold = unseen_by(case) if shipped else None
     try:
-        seconds, low, high, basis = predict(case, times)
-    except ValueError as fault:
-        return Verdict(case_id=case.case_id, status="refused", reason=str(fault))
-    return Verdict(
+        seconds = _seconds(case, fold, times)
+    except (ValueError, CommsimError) as fault:
+        return StepVerdict(case_id=case.case_id, status="refused", reason=str(fault))
+    known, stack = _known(case), case.stack.family
+    at_home = known and case.group in splits()["groups"]  # a new source of a known stack is off as a whole
+    low, high = fitted.band(case.kind, at_home, generation=case.generation, stack=stack, fold=fold)
+    return StepVerdict(
         case_id=case.case_id,
         status="predicted",
-        measured_s=None if result is None else result.seconds,
         predicted_s=seconds,
-        low_s=low,
-        high_s=high,
-        basis=basis,
+        low_s=seconds * low,
+        high_s=seconds * high,
+        basis="calibrated" if known else "catalogue",
         assumed=case.assumed,
     )
 
 
-def summary(verdicts: Sequence[Verdict]) -> Mapping[str, float | int | None]:
-    """Return the counts, mean and median error and the coverage over the rows that are predicted and measured."""
-    import numpy as np
+def _seconds(case: Case, fold: int | None, times: Times) -> float:
+    tasks = case.microbatches * case.layout.pp * case.layout.vpp
+    if tasks > MOST_TASKS:
+        raise ValueError(
+            f"global_batch {case.global_batch} makes {tasks:,} forward passes over all stages: "
+            f"more than {MOST_TASKS:,} are not followed"
+        )
+    return solved(case, fitted.values(fold), times)[0].result.step_s
 
-    errors = [one.error for one in verdicts if one.error is not None]
-    inside = [
-        one.low_s <= one.measured_s <= one.high_s
-        for one in verdicts
-        if one.error is not None and one.low_s is not None and one.high_s is not None and one.measured_s
-    ]
-    predicted = sum(one.status == "predicted" for one in verdicts)
-    return {
-        "rows": len(verdicts),
-        "predicted": predicted,
-        "refused": len(verdicts) - predicted,
-        "mean_error": float(np.mean(errors)) if errors else None,
-        "median_error": float(np.median(errors)) if errors else None,
-        "coverage": float(np.mean(inside)) if inside else None,
-    }
+
+def _known(case: Case) -> bool:
+    """Tell whether runs of the software on such GPUs are fitted; of software that no row names none are."""
+    guessed = any(one.startswith(UNNAMED) for one in case.assumed)
+    return not guessed and fitted.known(case.generation, case.stack.family, case.precision)
+
+
+def _result(row: Row, case: Case | Refusal, source: str) -> float | None:
+    """Return what a row measured, s; of a refused row only what it prints as such."""
+    try:
+        if isinstance(case, Refusal):
+            return number(row, "step_time_s")
+        result = measured(row, case)
+    except UnusableError as fault:
+        place = f" (line {row['']})" if row.get("") else ""
+        raise InputError(source or cell(row, "case_id"), f"{fault}{place}") from None
+    return result.seconds if result else None
+
+
+def _named(verdict: StepVerdict, row: Row, place: int, seconds: float | None) -> StepVerdict:
+    name = verdict.case_id or f"line {row.get('') or place}"
+    return replace(verdict, case_id=name, measured_s=seconds)
+
+
+def _warnings(verdicts: Sequence[StepVerdict]) -> tuple[str, ...]:
+    """Return for how many rows something was assumed, and what most often."""
+    filled = [one for one in verdicts if one.assumed]
+    if not filled:
+        return ()
+    often = Counter(what for one in filled for what in one.assumed).most_common(3)
+    listed = "; ".join(f"{what} ({count})" for what, count in often)
+    return (
+        f"{len(filled)} rows do not say everything, what was assumed stands in --json; most often: {listed}",
+    )
+
+
+def entries(report: Report) -> list[dict[str, object]]:
+    """Return the verdicts as ``commsim validate --json`` prints them."""
+    return [asdict(verdict) for verdict in report.verdicts]
