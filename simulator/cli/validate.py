@@ -9,7 +9,7 @@ import click
 from simulator.cli._fabric import FABRIC
 from simulator.cli._options import INPUT_FILE, PERCENT, form_options
 from simulator.cli._output import emit, remark
-from simulator.errors import CheckError
+from simulator.errors import CheckError, InputError
 
 if TYPE_CHECKING:
     from simulator.calibration.logs._log import LogRow
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from simulator.calibration.validate import Report
 
 
-TRAINING_COLUMNS = ("case_id", "model", "gpu", "gpus", "seq_len", "global_batch")
+TRAINING_COLUMNS = ("model", "gpu", "gpus", "seq_len", "global_batch", "tp", "pp")
+"""Columns without which no row of a table of training runs could be predicted."""
+MOST_RUNS = 20_000  # of one table; each takes some hundredths of a second
 FEW = 60  # rows up to which a table shows every one, in the order of the file
 
 
@@ -60,21 +62,26 @@ def collectives(file: Path, fabric: str | None, limit: float | None) -> None:
 def training(file: Path, limit: float | None) -> None:
     """Predict the training steps of FILE without looking at what they measured, then compare.
 
-    FILE is a table with the columns of the shipped runs: model, gpu, gpus, layout, batches, software.
+    FILE is a table with the columns of the shipped runs: model, gpu, gpus, layout, batches, software. A
+    configuration that those hold is predicted by a fit that did not see it.
     """
-    from simulator.calibration.steps.referee import judge, summary
+    from simulator.calibration.steps.referee import entries, validate
     from simulator.cli._progress import progress
     from simulator.reading import parse_csv, read_text
-    from simulator.reports.training_tables import verdict_rows, verdict_table
+    from simulator.reports.training_tables import verdict_table
 
     rows = parse_csv(read_text(file), str(file), TRAINING_COLUMNS)
-    with progress("validate", len(rows)) as advance:
-        verdicts = judge(rows, lambda _: advance())
-    totals = summary(verdicts)
-    result = {"rows": verdict_rows(verdicts), "summary": totals}
-    emit(result, lambda: verdict_table(verdicts, totals, limit), inputs=[file])
+    if len(rows) > MOST_RUNS:
+        raise InputError(
+            str(file), f"has {len(rows):,} rows, more than {MOST_RUNS:,}", hint="split the table"
+        )
+    remark(f"{len(rows)} rows read from {file}", level=1)
+    with progress("predicting", len(rows)) as done:
+        report = validate(rows, str(file), done)
+    result = {"rows": entries(report), "summary": report.summary, "by_basis": report.by_basis}
+    emit(result, lambda: verdict_table(report, limit), inputs=[file], warnings=report.warnings)
     if limit is not None:
-        _limit(totals["mean_error"], limit)
+        _limit(report.summary["mean_error"], limit)
 
 
 def _ground(fabric: str | None) -> "tuple[Predictor, Callable[[LogRow], Setting]]":

@@ -1,19 +1,16 @@
 """A training step that was asked for, checked as far as no machine is needed, then made into a case."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simulator.errors import Fault, InputError, UsageError, unknown
+from simulator.errors import UsageError
+from simulator.models import resolve
 from simulator.planning._estimate_options import BY_ZERO, Options
 from simulator.planning._estimate_schedule import usual
-from simulator.reading import read_text
 from workloads.layout import Layout, degrees
-from workloads.model import Model, ModelError, find, names
+from workloads.model import Model, ModelError
 from workloads.parallelism.pipeline import split
 from workloads.schedules import SCHEDULES
 from workloads.training import Training
@@ -55,40 +52,8 @@ def usage(*also: str) -> Iterator[None]:
 
 
 def model_of(name: str) -> Model:
-    """Return a model of the catalogue, of a TOML file or of a ``config.json``.
-
-    Raises
-    ------
-    UsageError
-        Nobody knows the name.
-    InputError
-        A file that is missing or wrong in itself.
-    """
-    if name in names():
-        return find(name)
-    path = Path(name)
-    if path.suffix not in (".json", ".toml") and not (len(path.parts) > 1 or os.path.exists(name)):  # noqa: PTH110
-        raise unknown("model", name, names(), listing="commsim list models", where="--model")
-    return _of_file(name, read_text(name))
-
-
-@lru_cache(maxsize=64)
-def _of_file(name: str, text: str) -> Model:
-    try:
-        if not name.endswith(".toml"):
-            from workloads.hugging_face import read
-
-            return read(text, name)
-        from workloads._model_files import parse
-
-        found = list(parse(text).values())
-    except ModelError as error:
-        raise InputError(name, [Fault(fault) for fault in error.faults]) from None
-    except ValueError as error:
-        raise InputError(name, str(error)) from None
-    if len(found) != 1:
-        raise InputError(name, f"holds {len(found)} models, wanted one")
-    return found[0]
+    """Return a model of the catalogue or of a file; UsageError and InputError as `simulator.models.resolve`."""
+    return resolve(name, where="--model")
 
 
 def checked(options: Options) -> Training:

@@ -20,7 +20,7 @@ def table() -> dict[str, Any]:
 
 
 @cache
-def values(fold: int | None = None, *_: object) -> dict[str, float]:
+def values(fold: int | None = None) -> dict[str, float]:
     """Return the values of the laws by name.
 
     Parameters
@@ -29,7 +29,7 @@ def values(fold: int | None = None, *_: object) -> dict[str, float]:
         Those that were fitted without the runs of a fold; left out, with all runs.
     """
     found, known = table(), priors()
-    fitted = found["fits"]["all" if not isinstance(fold, int) else f"fold_{fold}"]
+    fitted = found["fits"]["all" if fold is None else f"fold_{fold}"]
     # a value that has come since stands where it starts from; a test holds that none has
     return known.profile(known.mean) | dict(zip(found["names"], fitted, strict=True))
 
