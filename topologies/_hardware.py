@@ -62,6 +62,7 @@ class Gpu(Sourced):
     fp16_dense_flops: float | None = None
     fp8_dense_flops: float | None = None
     fp4_dense_flops: float | None = None
+    fp4_source: str = ""
     fp32_flops: float | None = None
     memory_bytes: float | None = None
     memory_bandwidth_Bps: float | None = None  # noqa: N815 (SI unit)

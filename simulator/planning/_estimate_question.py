@@ -1,5 +1,6 @@
 """A training step that was asked for, checked as far as no machine is needed, then made into a case."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simulator.errors import UsageError
 from simulator.models import resolve
-from simulator.planning._estimate_options import BY_ZERO, Options
+from simulator.planning._estimate_options import BY_ZERO, READERS, Options, flag
 from simulator.planning._estimate_schedule import usual
 from workloads.layout import Layout, degrees
 from workloads.model import Model, ModelError
@@ -19,26 +20,20 @@ if TYPE_CHECKING:
     from simulator.calibration.steps.case import Case
     from simulator.calibration.steps.stacks import Settings
 
-_FLAGS = (
-    "gpus",
-    "tp",
-    "pp",
-    "vpp",
-    "cp",
-    "ep",
-    "etp",
-    "dp",
-    "mbs",
-    "gbs",
-    "seq-len",
-    "stage-layers",
-    "shard",
-)
+_FLAGS = tuple(map(flag, READERS))
 
 
 @contextmanager
-def usage(*also: str) -> Iterator[None]:
-    """Turn a ValueError of the workload into a usage error that names the flag and shows the way out."""
+def usage(*flags: str, prefix: str = "") -> Iterator[None]:
+    """Turn a ValueError of the workload into a usage error that names a flag and shows the way out.
+
+    Parameters
+    ----------
+    *flags : str
+        Where it may come from; the first is named where the sentence names none.
+    prefix : str
+        What then stands before the sentence.
+    """
     try:
         yield
     except ModelError:
@@ -46,9 +41,12 @@ def usage(*also: str) -> Iterator[None]:
     except ValueError as error:
         said, _, way = str(error).partition("; try: ")
         if not way:
-            said, _, way = str(error).partition("; try ")
-        named = [flag for flag in (*also, *(f"--{name}" for name in _FLAGS)) if flag in said]
-        raise UsageError(said, where=named[0] if named else "", hint=way) from None
+            said, _, way = said.partition("; try ")
+        named = [flag for flag in (*flags, *_FLAGS) if re.search(rf"{flag}\b(?!-)", said)]
+        if not named:
+            said = f"{prefix}: {said}" if prefix else said
+            named = [*flags, ""]
+        raise UsageError(said, where=named[0], hint=way) from None
 
 
 def model_of(name: str) -> Model:
@@ -82,10 +80,11 @@ def checked(options: Options) -> Training:
     name = usual(options)
     if name.endswith(".toml"):
         return training
-    with usage("--schedule", "--stage-layers"):
+    with usage("--pp", prefix=f"--pp {at.pp}"):
         schedule = SCHEDULES[name]
         for route in schedule.routes(at.pp, at.vpp):
             split(training.layers, at.pp, len(route) // at.pp, options.stage_layers)
+    with usage("--schedule", prefix=f"--gbs {options.gbs}"):
         schedule.order(at.pp, training.microbatches, at.vpp)
     return training
 

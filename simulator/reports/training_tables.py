@@ -23,7 +23,7 @@ def verdict_table(report: Report, limit: float | None) -> list[str]:
         title = (
             f"worst {len(shown)} of {len(scored)} rows" if scored else f"{len(listed)} rows, none measured"
         )
-    titles = ("case", "measured_s", "predicted_s", "low_s", "high_s", "error", "basis")
+    titles = ("case", "measured_s", "predicted_s", "error", "basis")
     lines = [
         title,
         *(lay_out([_row(one) for one in shown], [Column(key) for key in titles]) if shown else []),
@@ -42,8 +42,6 @@ def _row(verdict: Verdict) -> dict[str, Any]:
         "case": verdict.case_id,
         "measured_s": verdict.measured_s,
         "predicted_s": verdict.predicted_s,
-        "low_s": verdict.low_s,
-        "high_s": verdict.high_s,
         "error": None if verdict.error is None else f"{verdict.error:.1%}",
         "basis": verdict.basis or verdict.status,
     }

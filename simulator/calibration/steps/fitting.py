@@ -10,7 +10,7 @@ References
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -97,11 +97,7 @@ def fit(
     rest = residuals(logs)
     now = loss(rest, logs)
     for _ in range(_ROUNDS):
-        slope = np.empty((len(target), len(logs)))
-        for place in range(len(logs)):
-            moved = logs.copy()
-            moved[place] += _STEP
-            slope[:, place] = (residuals(moved) - rest) / _STEP
+        slope = _slope(residuals, logs, rest)
         pull = weights / np.sqrt(1 + (rest / BEND) ** 2)
         hold = strength * BEND**2 / known.spread**2
         normal = slope.T @ (slope * pull[:, None]) + np.diag(hold)
@@ -122,6 +118,16 @@ def fit(
         if small:
             break
     return logs
+
+
+def _slope(residuals: Callable[[Floats], Floats], logs: Floats, rest: Floats) -> Floats:
+    """Return the derivatives of the residuals, shape (steps, values), by differences."""
+    slope = np.empty((len(rest), len(logs)))
+    for place in range(len(logs)):
+        moved = logs.copy()
+        moved[place] += _STEP
+        slope[:, place] = (residuals(moved) - rest) / _STEP
+    return slope
 
 
 def row_weights(cells: Sequence[tuple[str, ...]]) -> Floats:

@@ -12,6 +12,7 @@ from simulator.calibration.steps.measured import MEASURED, measured
 from simulator.calibration.steps.prices import Times
 from simulator.calibration.steps.rows import read_case
 from simulator.calibration.steps.runs import splits
+from simulator.calibration.steps.site import of_system
 from simulator.calibration.steps.words import Row, UnusableError, cell, number
 from simulator.calibration.validate import Verdict, summary
 from simulator.errors import CommsimError, InputError
@@ -144,7 +145,12 @@ def _seconds(case: Case, fold: int | None, times: Times) -> float:
             f"global_batch {case.global_batch} makes {tasks:,} forward passes over all stages: "
             f"more than {MOST_TASKS:,} are not followed"
         )
-    return solved(case, fitted.values(fold), times)[0].result.step_s
+    site = of_system(case.system, case.stack.released)
+    site.device.rate(case.precision)  # a precision that the device has not is better said before any work
+    try:
+        return solved(case, fitted.values(fold), times)[0].result.step_s
+    except KeyError as missing:
+        raise ValueError(f"{case.system.gpu} in {case.precision}: no value {missing} is known") from None
 
 
 def _known(case: Case) -> bool:

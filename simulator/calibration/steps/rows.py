@@ -99,9 +99,7 @@ def _assembled(
     layout = _layout(degrees, model, vpp, shard, values)
     recomputed = _recompute(row, soft, assumed)
     notes = cell(row, "notes")
-    if numbers[0] == "fp8" and "fp8 params in FP8 runs" in notes:
-        values["param_bytes"] = 1.0
-    values["dispatcher"] = (values.get("dispatcher") or "alltoall") if model.experts else ""
+    _settle(values, model, numbers[0], notes)
     return Case(
         case_id=cell(row, "case_id"),
         source=cell(row, "source"),
@@ -125,6 +123,13 @@ def _assembled(
         assumed=tuple(assumed),
         doubts=_doubts(row),
     )
+
+
+def _settle(values: dict[str, Any], model: Model, precision: str, notes: str) -> None:
+    """Set what a stack does only with such a model or precision."""
+    if precision == "fp8" and "fp8 params in FP8 runs" in notes:
+        values["param_bytes"] = 1.0
+    values["dispatcher"] = (values.get("dispatcher") or "alltoall") if model.experts else ""
 
 
 def _strategy(
