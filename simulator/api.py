@@ -1,14 +1,18 @@
 """What notebooks and scripts import: questions in plain arguments, answers as pandas frames."""
 
 from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
 import pandas as pd
 
 from simulator.planning.choice import Answer
 from simulator.planning.collective import ask
+from simulator.planning.estimate import Desk, made
+from simulator.planning.estimate import estimate as _estimate
 from simulator.planning.place import Fabric
 
-__all__ = ["Answer", "Fabric", "ask", "collective"]
+__all__ = ["Answer", "Fabric", "ask", "collective", "estimate"]
 
 
 def collective(
@@ -63,4 +67,33 @@ def collective(
                     release=nccl,
                 )
                 rows += answer.rows
+    return pd.DataFrame(rows)
+
+
+def estimate(**options: Any) -> pd.DataFrame:
+    """Return one training step a row, for every combination of the options that are lists.
+
+    Parameters
+    ----------
+    **options
+        Those of ``commsim estimate`` with underscores: ``model``, ``fabric``, ``gpus``, ``tp``, ``pp``, ``vpp``,
+        ``gbs``, ``seq_len``, ``fidelity`` ... ; a list stands for several steps.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of ``commsim estimate --json``: ``step_s``, ``low_s``, ``high_s``, ``mfu``, ``breakdown_s``, ...
+
+    Raises
+    ------
+    UsageError, InfeasibleError, InputError
+        As the command.
+    """
+    several = {name: value for name, value in options.items() if isinstance(value, list)}
+    rows = []
+    desks: dict[str, Desk] = {}
+    for values in product(*several.values()):
+        asked = made(options | dict(zip(several, values, strict=True)))
+        desk = desks.setdefault(asked.fabric, Desk(Fabric(asked.fabric)))
+        rows.append(_estimate(asked, desk).row)
     return pd.DataFrame(rows)
