@@ -202,7 +202,7 @@ def inputs(found: Mapping[str, Any]) -> list[str]:
 
 def _chunks(found: Mapping[str, Any], layers: int) -> int:
     """Return the chunks of a stage that so many layers in each make, as Megatron counts them."""
-    from simulator.planning._estimate_question import model_of
+    from simulator.planning._estimate_checks import model_of
 
     name = "--num-layers-per-virtual-pipeline-stage"
     complete(found)

@@ -48,8 +48,8 @@ def command(*, first: Path, second: Path, **values: Any) -> None:
 
 def _made(path: Path, table: Mapping[str, Any]) -> "Options":
     """Return the options of a file; whatever is wrong with them is a fault of the file."""
+    from simulator.planning._estimate_checks import checked
     from simulator.planning._estimate_options import made
-    from simulator.planning._estimate_question import checked
 
     with _of(path):
         options = made(table)

@@ -72,8 +72,8 @@ def _answers(
     asked: Sequence[Mapping[str, Any]], *, spans: bool
 ) -> "list[tuple[Mapping[str, Any], Estimate | InfeasibleError]]":
     """Return the answer to each; what does not fit as the reason, unless nothing fits."""
+    from simulator.planning._estimate_checks import checked
     from simulator.planning._estimate_options import made
-    from simulator.planning._estimate_question import checked
 
     options = [made(point) for point in asked]
     for one in options:

@@ -24,8 +24,8 @@ def command(**values: Any) -> None:
     """Say where a step's time goes: its longest way, exposed exchanges, full links, what moves it most."""
     found = given(values)
     complete(found)
+    from simulator.planning._estimate_checks import checked
     from simulator.planning._estimate_options import made
-    from simulator.planning._estimate_question import checked
 
     options = made(found)
     checked(options)

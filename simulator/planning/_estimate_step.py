@@ -11,15 +11,16 @@ from simulator.calibration.steps.case import Case
 from simulator.calibration.steps.prices import StepPrices
 from simulator.calibration.steps.question import training_of
 from simulator.calibration.steps.site import Site
-from simulator.errors import InfeasibleError
+from simulator.errors import InfeasibleError, UsageError
+from simulator.planning._estimate_checks import checked, usage
 from simulator.planning._estimate_machine import Desk
 from simulator.planning._estimate_options import Options
 from simulator.planning._estimate_profile import Values, values_of
-from simulator.planning._estimate_question import case_of, checked, usage
+from simulator.planning._estimate_question import case_of
 from simulator.planning._estimate_schedule import enough, like, own, peak, with_orders
 from workloads.layout import Layout
 from workloads.step_graph import StepGraph
-from workloads.training import Training
+from workloads.training import PRECISIONS, Training
 from workloads.training_step import build, useful_flops
 
 GIB = 2**30
@@ -88,7 +89,7 @@ def prepared(options: Options, desk: Desk) -> Step:
     case = case_of(options, attributes, site.device.name)
     training = _training(options, case)
     with usage("--precision", "--context", "--strategy", "--schedule", "--cp"):
-        site.device.rate(training.precision)
+        _rate(site, training.precision)
         built, training, flight = _graph(options, training)
         memory = _memory(training, flight)
     capacity = _checked(training, memory, site.device.name, whole=not flight)
@@ -104,6 +105,16 @@ def prepared(options: Options, desk: Desk) -> Step:
         memory=memory,
         capacity=capacity,
     )
+
+
+def _rate(site: Site, precision: str) -> None:
+    """Refuse a precision that a device does not multiply in."""
+    try:
+        site.device.rate(precision)
+    except ValueError as error:
+        names = {"fp16": "bf16"}
+        able = [one for one in PRECISIONS if names.get(one, one) in site.device.rates and one != "fp32"]
+        raise UsageError(str(error), where="--precision", hint=f"--precision {', '.join(able)}") from None
 
 
 def _training(options: Options, case: Case) -> Training:

@@ -28,7 +28,7 @@ from simulator.calibration.steps.switches import SWITCHES
 from simulator.calibration.steps.worth import Worth
 
 Floats = NDArray[np.float64]
-WORST = 20
+WORST, WORST_VTRAIN = 20, 5  # runs that are named, of either table
 WHOLE = "whole model"  # the effect that is none: nothing switched off
 
 
@@ -76,7 +76,10 @@ def accuracy_text(whole: Corpus, scores: Scores, effects: Mapping[str, Worth]) -
         lines += ["", f"[{'.'.join(_key(part) for part in path)}]"] if path else []
         lines += entries(plain)
     lists = {
-        "worst": worst(whole, scores.seconds["folds"], scores.seconds["unseen"], WORST),
+        "worst": [
+            *worst(whole, scores.seconds["folds"], scores.seconds["unseen"], whole.runs, WORST),
+            *worst(whole, scores.seconds["folds"], scores.seconds["unseen"], ~whole.runs, WORST_VTRAIN),
+        ],
         "refused": [{"case_id": one.case_id, "reason": one.reason} for one in whole.refused],
     }
     for name, listed in lists.items():

@@ -123,7 +123,8 @@ def _verdict(case: Case | Refusal, times: Times, shipped: bool) -> StepVerdict:
     try:
         seconds = _seconds(case, fold, times)
     except (ValueError, CommsimError) as fault:
-        return StepVerdict(case_id=case.case_id, status="refused", reason=str(fault))
+        reason = str(fault).removeprefix("--")  # a column has the flag's name
+        return StepVerdict(case_id=case.case_id, status="refused", reason=reason)
     known, stack = _known(case), case.stack.family
     at_home = known and case.group in splits()["groups"]  # a new source of a known stack is off as a whole
     low, high = fitted.band(case.kind, at_home, generation=case.generation, stack=stack, fold=fold)

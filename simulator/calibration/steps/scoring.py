@@ -86,9 +86,9 @@ def noise(corpus: Corpus) -> dict[str, dict[str, Any]]:
     return found
 
 
-def worst(corpus: Corpus, predicted: Floats, beside: Floats, count: int) -> list[dict[str, Any]]:
-    """Return the runs that were predicted worst, with what another fit says of them."""
-    order = np.argsort(-np.abs(predicted / corpus.seconds - 1))[:count]
+def worst(corpus: Corpus, predicted: Floats, beside: Floats, among: Mask, count: int) -> list[dict[str, Any]]:
+    """Return those among some runs that were predicted worst, with what another fit says of them."""
+    order = np.argsort(-np.abs(predicted / corpus.seconds - 1) * among)[:count]
     return [
         {
             "case_id": corpus.cases[place].case_id,

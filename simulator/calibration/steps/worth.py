@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.calibration.steps.case import Case
 from simulator.calibration.steps.corpus import Corpus
 from simulator.calibration.steps.features import Features
 from simulator.calibration.steps.fits import Line, line
@@ -19,21 +18,10 @@ _FELT = 0.005  # of a step's time: a run that an effect moves by more is counted
 
 
 class _Changed(Features):
-    """Runs as sums of prices, some of them taken for others."""
+    """Runs as sums of prices, those at some places of other cases or with ways of their own."""
 
-    def __init__(
-        self,
-        base: Features,
-        cases: Sequence[Case],
-        other: Sequence[Case],
-        at: Mapping[str, float],
-        times: Times,
-    ) -> None:
-        self._base = base
-        self._places = [
-            place for place, pair in enumerate(zip(cases, other, strict=True)) if pair[0] != pair[1]
-        ]
-        self._others = Features([other[place] for place in self._places], at, times)
+    def __init__(self, base: Features, places: Sequence[int], others: Features) -> None:
+        self._base, self._places, self._others = base, list(places), others
 
     def seconds(self, profile: Mapping[str, float]) -> Floats:
         """Return the seconds of every step."""
@@ -70,8 +58,8 @@ def worth(
 ) -> Worth:
     """Return what is lost without an effect.
 
-    Longest ways are those of the whole model; left-out groups are fitted along straight lines, which moves
-    their mean error by 0.1 points at most.
+    Longest ways are found anew where the effect moves a run; left-out groups are fitted along straight lines,
+    which moves their mean error by 0.1 points at most.
 
     Parameters
     ----------
@@ -88,9 +76,8 @@ def worth(
     """
     without = switch.off(prior) if switch else prior
     whole = features.seconds(prior.profile(logs))
-    if switch and switch.case:
-        other = [switch.case(case) for case in corpus.cases]
-        features = _Changed(features, corpus.cases, other, prior.profile(logs), times)
+    if switch:
+        features = _without(corpus, features, without.profile(logs), switch, times)
     felt = np.abs(features.seconds(without.profile(logs)) / whole - 1) > _FELT
     again = fit(features, corpus.seconds, corpus.weights, logs, prior=without)
     after = np.abs(features.seconds(without.profile(again)) / corpus.seconds - 1)
@@ -103,6 +90,21 @@ def worth(
         before=float(before[felt].mean()) if felt.any() else None,
         after=float(after[felt].mean()) if felt.any() else None,
     )
+
+
+def _without(
+    corpus: Corpus, features: Features, profile: Mapping[str, float], switch: Switch, times: Times
+) -> Features:
+    """Return runs as sums of prices without an effect: those that it moves with ways of their own."""
+    seconds = features.seconds(profile)
+    others = [switch.case(case) if switch.case else case for case in corpus.cases]
+    moved = np.abs(seconds / features.exact - 1) > _FELT
+    places = [
+        place
+        for place, (case, other) in enumerate(zip(corpus.cases, others, strict=True))
+        if moved[place] or other != case
+    ]
+    return _Changed(features, places, Features([others[place] for place in places], profile, times))
 
 
 def unseen_errors(corpus: Corpus, features: Features, near: Line, prior: Priors) -> Floats:
