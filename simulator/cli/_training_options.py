@@ -76,6 +76,7 @@ _ABOUT: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, what it t
     ("imbalance", "X", (), "Rows of the fullest expert rank over the mean; 1."),
     ("node_limit", "N", ("--moe-router-num-groups",), "Most nodes that a token may visit."),
     ("stack", "NAME", (), "Training software; megatron."),
+    ("stack_version", "YY.MM", (), "Its release, of megatron-bridge and nemo."),
     ("price", "USD", (), "Of one GPU and hour; the catalogue's."),
     ("fidelity", "|".join(FIDELITIES), (), "No events, bundles, or every message; fluid."),
 )

@@ -1,9 +1,10 @@
 """What a person reads of a training step."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simulator.reports.tables import Column, cell, lay_out
+from simulator.reports.tables import WIDTH, Column, cell, lay_out
 
 if TYPE_CHECKING:
     from simulator.planning.estimate import Estimate
@@ -62,9 +63,9 @@ def one(answer: "Estimate") -> list[str]:
     )
     used = f"MFU {sign}{row['mfu']:.1%}, HFU {sign}{row['hfu']:.1%}"
     rate = f"{sign}{row['tokens_per_s_per_gpu']:,.0f} tokens/s/GPU, {used}"
-    how = f"({row['schedule']}, {row['strategy']}, recompute {row['recompute']}, {row['stack']})"
-    lines = [title(row), step, f"{rate}   {how}", _memory(answer), "", *_breakdown(row), "", *_money(answer)]
-    return [*lines, answer.step.values.line]
+    how = f"{row['schedule']}, {row['strategy']}, recompute {row['recompute']}, software {row['stack']}"
+    lines = [title(row), step, rate, how, *wrapped(_memory(answer)), "", *_breakdown(row), ""]
+    return [*lines, *_money(answer), *wrapped(answer.step.values.line)]
 
 
 def _messages(row: Mapping[str, Any]) -> str:
@@ -105,15 +106,19 @@ def _breakdown(row: Mapping[str, Any]) -> list[str]:
 
 def _money(answer: "Estimate") -> list[str]:
     row, notes = answer.row, answer.notes
-    lines = []
+    lines: list[str] = []
     if row["cost_usd"] is not None:
         million = (per_trillion(row) or 0.0) / 1e6
-        lines.append(
-            f"cost {row['cost_usd']:,.2f} USD a step, {million:.3g} M$ per 1T tokens   ({notes['price']})"
-        )
+        price = f"{million:.3g} M$ per 1T tokens; {notes['price']}"
+        lines += wrapped(f"cost {row['cost_usd']:,.2f} USD a step, {price}")
     if row["energy_J"] is not None:
-        lines.append(f"energy {cell(float(row['energy_J']), 'J')} a step   ({notes['energy']})")
+        lines += wrapped(f"energy {cell(float(row['energy_J']), 'J')} a step: {notes['energy']}")
     return lines
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a sentence in lines of a table's width, what goes on below it indented."""
+    return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def many(rows: Sequence[Mapping[str, Any]], line: str) -> list[str]:
@@ -126,7 +131,7 @@ def many(rows: Sequence[Mapping[str, Any]], line: str) -> list[str]:
         Column("memory", "GiB/GPU"),
     ]  # fmt: skip
     what = f"{first['model']} on {first['fabric']}, gbs {first['gbs']}, seq {first['seq_len']}"
-    return [what, *lay_out(shown, columns), line]
+    return [what, *lay_out(shown, columns), *wrapped(line)]
 
 
 def _short(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -115,11 +115,11 @@ def differences(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _lines(rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]], line: str) -> list[str]:
-    from simulator.cli._training_tables import mark
+    from simulator.cli._training_tables import mark, wrapped
     from simulator.reports.tables import Column, lay_out
 
     if not found:
-        return ["nothing differs", line]
+        return ["nothing differs", *wrapped(line)]
     signs = [mark(row) for row in rows]
     shown = [
         {
@@ -138,7 +138,7 @@ def _lines(rows: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]
         Column("a", rows[0]["scenario"]),
         Column("b", rows[1]["scenario"]),
     ]
-    return [*lay_out(shown, [*columns, Column("change")]), line]
+    return [*lay_out(shown, [*columns, Column("change")]), *wrapped(line)]
 
 
 def _cell(key: str, value: Any, sign: str) -> str:

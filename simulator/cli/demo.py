@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FOLDER = Path("demo")
 NEXT = (
     "commsim sweep all_reduce --size 1KiB..8GiB --gpus 8..512 --fabric dgx-h100-ib400 -o run1",
+    "commsim explain --preset demo",
     "commsim collective all_to_all --size 64MiB --gpus 64 --fabric gb200-nvl72",
     "commsim list fabrics",
 )
@@ -45,6 +46,7 @@ def command() -> None:
         "choices": show.chosen(place),
         "calibration": asdict(series),
         "rows": show.across(place),
+        "steps": show.steps(),
         "accuracy": {basis: _without_tables(accuracy()["library"][basis]) for basis in BASES},
         "next": list(NEXT),
     }
@@ -95,10 +97,18 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
         *_choices(found["choices"]), "",
         *_calibration(found["calibration"]), "",
         *_clusters(found["rows"], found["fabric"]["name"]),
-        *_accuracy(found["accuracy"]),
+        *_accuracy(found["accuracy"]), "",
+        *_steps(found["steps"]),
         f"picture: {found['picture']}",
         *(f"{'next:' if not place else '     '} {line}" for place, line in enumerate(found["next"])),
     ]  # fmt: skip
+
+
+def _steps(rows: list[dict[str, Any]]) -> list[str]:
+    from simulator.calibration.steps.fitted import accuracy_line
+    from simulator.cli._training_tables import many
+
+    return many(rows, accuracy_line(rows[0]["basis"] == "calibrated"))
 
 
 def _fabric(fabric: Mapping[str, Any]) -> list[str]:

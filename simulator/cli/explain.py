@@ -51,20 +51,17 @@ def command(**values: Any) -> None:
 
 
 def _lines(answer: "Estimate", why: "Why", moves: "Sequence[Sensitivity]") -> list[str]:
-    from simulator.cli._training_tables import title
+    from simulator.cli._training_tables import title, wrapped
 
     row = answer.row
+    below = [*(_exchange(one) for one in why.talk), *_links(why, row), _moves(moves), answer.step.values.line]
     return [
         title(row),
         _sum(row),
         "",
         *_path(why.path),
         "",
-        *(_exchange(one) for one in why.talk),
-        *_links(why, row),
-        "",
-        _moves(moves),
-        answer.step.values.line,
+        *(line for text in below for line in wrapped(text)),
     ]
 
 

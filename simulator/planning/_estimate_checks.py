@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from simulator.errors import UsageError
 from simulator.models import resolve
-from simulator.planning._estimate_options import BY_ZERO, READERS, Options, flag
+from simulator.planning._estimate_options import BY_ZERO, READERS, VERSIONS, Options, flag
 from simulator.planning._estimate_schedule import usual
 from workloads.layout import Layout, degrees
 from workloads.model import Model, ModelError
@@ -214,6 +214,12 @@ def _policies(options: Options) -> None:
             f"--recompute full cannot go with --schedule {name}, whose late gradients need what it drops",
             "--recompute",
             "--recompute selective, --schedule 1f1b",
+        ),
+        (
+            bool(options.stack_version) and options.stack not in VERSIONS,
+            f"--stack-version {options.stack_version}: releases of {options.stack} are not told apart",
+            "--stack-version",
+            f"--stack {', '.join(VERSIONS)}",
         ),
         (
             bool(options.sp) and options.tp == 1,

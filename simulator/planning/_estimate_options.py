@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from simulator.errors import Fault, InputError, UsageError, nearest
-from simulator.planning._estimate_read import BY_ZERO, FIDELITIES, READERS, STACKS, count
+from simulator.planning._estimate_read import BY_ZERO, FIDELITIES, READERS, STACKS, VERSIONS, count
 from workloads.layout import AXES
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "READERS",
     "STACKS",
     "SWEPT",
+    "VERSIONS",
     "Options",
     "flag",
     "made",
@@ -77,6 +78,8 @@ class Options:
         Most nodes that a token may visit; 0: no limit.
     stack : str
         The training software.
+    stack_version : str
+        Its release, year and month; empty: the usual one.
     price : float, optional
         USD for one GPU and hour.
     fidelity : str
@@ -112,6 +115,7 @@ class Options:
     imbalance: float = 1.0
     node_limit: int = 0
     stack: str = "megatron"
+    stack_version: str = ""
     price: float | None = None
     fidelity: str = "fluid"
 

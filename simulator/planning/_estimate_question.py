@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.planning._estimate_checks import layout, model_of
-from simulator.planning._estimate_options import BY_ZERO, STACKS, Options
+from simulator.planning._estimate_options import BY_ZERO, STACKS, VERSIONS, Options
 from simulator.planning._estimate_schedule import usual
 from workloads.layout import Layout
 from workloads.model import Model
@@ -96,4 +96,6 @@ def _software(options: Options, model: Model, at: Layout, gpu: str) -> "Settings
         "seq_len": options.seq_len,
         "fsdp": "fsdp" in options.strategy,
     }
+    if options.stack_version:
+        words = f"{words}, {VERSIONS[options.stack].format(options.stack_version)}"
     return settings({"source": source, "notes": words}, facts, [])

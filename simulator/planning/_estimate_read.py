@@ -1,5 +1,6 @@
 """How the text of each option of a training step is read: one reader a kind of value, one sentence for a fault."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,10 @@ from workloads.schedules import SCHEDULES
 from workloads.strategies import STRATEGIES
 from workloads.training import PRECISIONS, RECOMPUTE
 
+VERSIONS: Mapping[str, str] = {  # how a version stands in the notes of runs, where releases are told apart
+    "megatron-bridge": "{} container",
+    "nemo": "NeMo {}",
+}
 FIDELITIES = ("formula", "fluid", "messages")
 STACKS: Mapping[str, tuple[str, str]] = {  # name: source or words by which the table of stacks knows it
     "megatron": ("", "megatron-lm"),
@@ -103,6 +108,13 @@ def _schedule(value: Any) -> str:
     return text if text.endswith(".toml") else _one("schedule", SCHEDULES)(text.replace("-", "_"))
 
 
+def _version(value: Any) -> str:
+    text = str(value).strip()
+    if not re.fullmatch(r"\d\d\.(0[1-9]|1[0-2])(\.\d\d?)?", text):
+        raise ValueError(f"'{text:.20}' names no year and month; try 26.04")
+    return text
+
+
 def _zero(value: Any) -> int:
     text = _scalar(value).strip()
     if text not in ("0", "1", "2", "3"):
@@ -154,6 +166,7 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "imbalance": _number(1.0, "must be 1 or more"),
     "node_limit": count,
     "stack": _one("stack", STACKS),
+    "stack_version": _version,
     "price": _number(1e-6, "must be a positive number of USD for a GPU and hour"),
     "fidelity": _one("fidelity", FIDELITIES),
 }

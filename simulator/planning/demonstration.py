@@ -27,6 +27,7 @@ Rows = list[dict[str, Any]]
 OP = "all_reduce"
 FABRIC = "dgx-h100-ib400"
 GPUS = 64
+STEP_GPUS = (64, 512, 2048)  # clusters that the training step is shown on
 SIZE = 256 * 2**20  # bytes
 REPLAYED = 16  # GPUs whose every message is replayed: two machines, so that it takes no second
 SIZES = tuple(2**power for power in range(12, 33, 4))  # bytes
@@ -193,3 +194,13 @@ def _models(points: Rows, pieces: int) -> Iterator[dict[str, Any]]:
             "worst_error": unseen[worst],
             "worst_size_bytes": worst,
         }
+
+
+def steps() -> list[dict[str, Any]]:
+    """Return the training step of the preset ``demo`` on several sizes of cluster, by formula."""
+    from simulator.planning.estimate import Desk, estimate, made
+    from simulator.planning.presets import preset
+
+    asked = preset("demo") | {"fidelity": "formula"}
+    desk = Desk(Fabric(str(asked["fabric"])))
+    return [estimate(made(asked | {"gpus": count}), desk).row for count in STEP_GPUS]

@@ -16,6 +16,7 @@ from simulator.planning._estimate_counts import communicated, flops
 from simulator.planning._estimate_machine import Desk
 from simulator.planning._estimate_options import Options, made
 from simulator.planning._estimate_power import network_power
+from simulator.planning._estimate_schedule import enough
 from simulator.planning._estimate_step import Step, prepared
 from simulator.planning.place import Fabric
 from workloads.layout import label
@@ -143,13 +144,16 @@ def question(step: Step) -> dict[str, Any]:
 
 def _again(step: Step) -> float:
     """Return the FLOPs of the whole step that recomputation adds."""
-    if step.training.recompute == "none":
+    training = step.training
+    if training.recompute == "none":
         return 0.0
-    whole = step.training if not step.options.schedule.endswith(".toml") else None
-    if whole is None:
-        return 0.0
+    base, twice = training, step.graph
+    if step.options.schedule.endswith(".toml"):
+        base = enough(training.schedule, training)
+        twice = build(base)
+    once = build(base.replace(recompute="none", recompute_modules=(), recompute_layers=0))
     ranks = step.layout.world / step.layout.pp
-    return (flops(step.graph) - flops(build(whole.replace(recompute="none", recompute_modules=())))) * ranks
+    return (flops(twice) - flops(once)) * ranks * training.microbatches / base.microbatches
 
 
 def _memory(step: Step, warnings: list[str]) -> float:
