@@ -9,6 +9,13 @@ from simulator.reports.tables import WIDTH, Column, cell, lay_out
 if TYPE_CHECKING:
     from simulator.planning.estimate import Estimate
 
+_TASKS = {
+    "F": "forward",
+    "B": "backward",
+    "W": "weight gradients",
+    "before": "before all",
+    "after": "after all",
+}
 TRILLION = 1e12
 _WORDS = {
     "compute": "compute",
@@ -154,15 +161,20 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def layers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the operations of each layer and where they run; stages that do the same are shown once."""
-    known: dict[tuple[Any, ...], int] = {}
-    shown = []
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
-        alike = tuple(value for name, value in row.items() if name != "stage")
-        if alike not in known:
-            known[alike] = int(row["stage"])
-            shown.append(dict(row))
+        groups.setdefault((row["stage"], row["task"], row["block"], row["repeat"]), []).append(row)
+    known: set[tuple[Any, ...]] = set()
     columns = [
-        Column("stage", "stage"), Column("task"), Column("block"), Column("repeat", "times"), Column("operation"),
-        Column("kind"), Column("axis"), Column("flops", "FLOPs"), Column("bytes", "bytes", "B"), Column("stream"),
+        Column("operation"), Column("kind"), Column("axis"), Column("flops", "FLOPs"), Column("bytes", "bytes", "B"),
+        Column("seconds_s", "seconds"), Column("stream"),
     ]  # fmt: skip
-    return ["operations of one microbatch on one rank", *lay_out(shown, columns)]
+    lines = ["operations of one microbatch on one rank; stages that do the same are shown once"]
+    for (stage, task, block, repeat), some in groups.items():
+        alike = (task, block, repeat, *(tuple(one[column.key] for column in columns) for one in some))
+        if alike not in known:
+            known.add(alike)
+            often = f"{repeat} x {block}" if repeat > 1 else block
+            lines += ["", ", ".join(filter(None, (f"stage {stage}", _TASKS.get(task, task), often)))]
+            lines += [f"  {line}" for line in lay_out(some, columns)]
+    return lines

@@ -115,7 +115,9 @@ def _refused(point: Mapping[str, Any]) -> dict[str, Any]:
 def _layers(answer: "Estimate") -> list[dict[str, Any]]:
     from workloads.listing import rows
 
-    return rows(answer.step.graph)
+    graph, prices = answer.step.graph, answer.step.prices
+    spent = [prices.seconds(one, stage) for stage, _, _, one in graph.operations()]
+    return [row | {"seconds_s": seconds} for row, seconds in zip(rows(graph), spent, strict=True)]
 
 
 def _trace(answer: "Estimate", path: Path, ranks: str) -> str:

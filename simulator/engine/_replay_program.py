@@ -87,7 +87,7 @@ class Program:
             for operation in self._expand(stage, task):
                 if not isinstance(operation, Collective):
                     runs += self._run(stage, operation) if not operation.stream else []
-                elif operation.stream and operation.until == "step":
+                elif operation.stream and operation.until == "step" and not operation.overlap:
                     later += self._beside(stage, operation, operation.stream, "step")
                 else:
                     calls += self._call(stage, operation, 1.0)

@@ -133,7 +133,7 @@ class TaskWork:
                 operation, prices = self._ledger.operations[number], {3 * number + WHOLE: 1.0}
                 name = account(operation)
                 if isinstance(operation, Collective):
-                    if operation.stream and operation.until == "step":
+                    if operation.stream and operation.until == "step" and not _overlaps(operation):
                         later += [Aside(seconds, prices, name, operation.stream, "step")] * times
                     else:
                         talk.count(seconds, prices, name, times)

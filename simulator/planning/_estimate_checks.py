@@ -186,11 +186,16 @@ def _chunks(options: Options) -> int:
 
 def _policies(options: Options) -> None:
     """Refuse policies that exclude each other."""
-    name = usual(options)
-    split_backward = name in SCHEDULES and SCHEDULES[name].SPLIT
+    for wrong, said, where, hint in _excluded(options):
+        if wrong:
+            raise UsageError(said, where=where, hint=hint)
+
+
+def _excluded(options: Options) -> tuple[tuple[bool, str, str, str], ...]:
+    """Return what may exclude each other: whether it does, how to say so, the flag, the way out."""
+    name, kind = usual(options), options.recompute
     by_zero = BY_ZERO[options.zero] if options.zero is not None else options.strategy
-    kind = options.recompute
-    for wrong, said, where, hint in (
+    return (
         (
             bool(options.strategy) and options.strategy != by_zero,
             f"--zero {options.zero} is {by_zero}, --strategy says {options.strategy}",
@@ -210,7 +215,7 @@ def _policies(options: Options) -> None:
             "--recompute full",
         ),
         (
-            kind == "full" and split_backward,
+            kind == "full" and name in SCHEDULES and SCHEDULES[name].SPLIT,
             f"--recompute full cannot go with --schedule {name}, whose late gradients need what it drops",
             "--recompute",
             "--recompute selective, --schedule 1f1b",
@@ -227,6 +232,4 @@ def _policies(options: Options) -> None:
             "--sp",
             "--tp 8",
         ),
-    ):
-        if wrong:
-            raise UsageError(said, where=where, hint=hint)
+    )

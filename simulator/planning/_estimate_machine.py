@@ -76,6 +76,10 @@ class Desk:
         own = self.place.profile
         return site if own is None else replace(site, fabric_name=own.name)
 
+    def told(self, gpus: int) -> bool:
+        """Tell whether the graph says what its machines are."""
+        return _tells(self.graph(gpus).graph)
+
     def traffic(self, layout: "Layout") -> "Traffic":
         """Return where the bytes of a layout go."""
         from simulator.engine._replay_ways import Ways
@@ -87,10 +91,14 @@ class Desk:
         return Traffic(graph, layout, ways=self._ways[layout.world])
 
 
+def _tells(attributes: Mapping[str, Any]) -> bool:
+    return bool(attributes.get("intra") and attributes.get("gpus_per_node"))
+
+
 def _described(graph: nx.DiGraph, gpus: int) -> Mapping[str, Any]:
     """Return the attributes of a graph; what it does not say of its machines is read off its edges."""
     told: dict[str, Any] = dict(graph.graph)
-    if told.get("intra") and told.get("gpus_per_node"):
+    if _tells(told):
         return told
     nodes = gpu_nodes(graph)
     hosts = [graph.nodes[node].get("host", place) for place, node in enumerate(nodes)]

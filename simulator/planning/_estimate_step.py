@@ -12,6 +12,7 @@ from simulator.calibration.steps.prices import StepPrices
 from simulator.calibration.steps.question import training_of
 from simulator.calibration.steps.site import Site
 from simulator.errors import InfeasibleError, UsageError
+from simulator.planning._estimate_carried import Carried
 from simulator.planning._estimate_checks import checked, usage
 from simulator.planning._estimate_machine import Desk
 from simulator.planning._estimate_options import Options
@@ -24,6 +25,7 @@ from workloads.training import PRECISIONS, Training
 from workloads.training_step import build, useful_flops
 
 GIB = 2**30
+MOST_LOOKED = 2048  # GPUs up to which a formula looks at the links: more take seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class Step:
         The work.
     site : Site
         The machines.
-    prices : StepPrices
+    prices : Carried
         Seconds on an idle network.
     values : Values
         Of the laws, and how far they can be trusted.
@@ -57,7 +59,7 @@ class Step:
     training: Training
     graph: StepGraph
     site: Site
-    prices: StepPrices
+    prices: Carried
     values: Values
     memory: tuple[StageMemory, ...]
     capacity: Capacity | None
@@ -100,10 +102,24 @@ def prepared(options: Options, desk: Desk) -> Step:
         training=training,
         graph=built,
         site=site,
-        prices=StepPrices(built, training.layout, site, values.profile, desk.times),
+        prices=_prices(options, built, training.layout, site, values, desk),
         values=values,
         memory=memory,
         capacity=capacity,
+    )
+
+
+def _prices(
+    options: Options, built: StepGraph, at: Layout, site: Site, values: Values, desk: Desk
+) -> Carried:
+    """Return what everything takes; by formula the links of a very large machine are not looked at."""
+    told = desk.told(options.gpus)
+    looked = options.fidelity != "formula" or options.gpus <= MOST_LOOKED or not told
+    return Carried(
+        StepPrices(built, at, site, values.profile, desk.times),
+        built.boundary.size,
+        desk.traffic(at) if looked and at.world > 1 else None,
+        told=told,
     )
 
 

@@ -182,6 +182,7 @@ class _Parts:
                 if bool(setting.transport) != away:
                     return 1.0
                 part = self.share(setting, graph.boundary.size if one is None else one.size)
+                part = 1.0 if prices.bound(one, stage, target) else part
                 return 1 - part + part / rate if what == "bandwidth" else (1 - part) * rate + part
 
             return Scaled(prices, talk=talk)

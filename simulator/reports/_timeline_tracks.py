@@ -95,7 +95,9 @@ def _placed(one: Slice, stack: list[Slice]) -> Slice | None:
         if outer.span.kind not in TASKS or end > outer.end + _SLACK:
             return None
         end = min(end, outer.end)
-    return Slice(start, end, span) if end > start else None
+    if end <= start:
+        return None
+    return one if (start, end) == (one.start, one.end) else Slice(start, end, span)
 
 
 def arrows(spans: Iterable[Span]) -> list[Arrow]:
