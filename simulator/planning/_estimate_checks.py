@@ -3,20 +3,25 @@
 Nothing here imports numbers, so that a fault is there at once.
 """
 
+import os
 import re
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from simulator.errors import UsageError
+from simulator.errors import UsageError, unknown
 from simulator.models import resolve
 from simulator.planning._estimate_options import BY_ZERO, READERS, VERSIONS, Options, flag
 from simulator.planning._estimate_schedule import usual
+from topologies._catalogue import gpus, read_data
 from workloads.layout import Layout, degrees
 from workloads.model import Model, ModelError
 from workloads.parallelism.pipeline import split
 from workloads.schedules import SCHEDULES
 from workloads.training import Training
 
+_FILES = (".toml", ".json", ".graphml", ".gml")  # of a fabric
 _FLAGS = tuple(map(flag, READERS))
 
 
@@ -51,6 +56,9 @@ def model_of(name: str) -> Model:
     return resolve(name, where="--model")
 
 
+MOST_PASSES = {"events": 80_000, "formula": 400_000}  # microbatches x stages x chunks of a rank
+
+
 def checked(options: Options) -> Training:
     """Return the step as far as the options alone say it; what cannot be is refused.
 
@@ -62,6 +70,7 @@ def checked(options: Options) -> Training:
         A model file that is wrong in itself.
     """
     model = model_of(options.model)
+    _names(options)
     _policies(options)
     at = layout(options)
     _divides(options, model, at)
@@ -75,9 +84,33 @@ def checked(options: Options) -> Training:
             chunk_layers=options.stage_layers,
             precision=options.precision,
         )
+    _followed(options, training)
     if not usual(options).endswith(".toml"):
         _scheduled(options, training)
     return training
+
+
+def _followed(options: Options, training: Training) -> None:
+    """Refuse more passes through the stages than can be followed in a matter of seconds."""
+    passes = training.microbatches * training.layout.pp * training.layout.vpp
+    most = MOST_PASSES["formula" if options.fidelity == "formula" else "events"]
+    if passes > most:
+        raise UsageError(
+            f"--gbs {options.gbs} with --mbs {options.mbs} is {training.microbatches:,} microbatches a rank: "
+            f"{passes:,} passes through stages, at most {most:,} are followed",
+            where="--gbs",
+            hint=f"--gbs {options.gbs * most // passes // 8 * 8 or 8}, or a larger --mbs",
+        )
+
+
+def _names(options: Options) -> None:
+    """Refuse names that are in no catalogue; what a file holds is found out later."""
+    known, path = tomllib.loads(read_data("fabrics.toml")), Path(options.fabric)
+    file = path.suffix in _FILES or len(path.parts) > 1 or os.path.exists(options.fabric)  # noqa: PTH110
+    if options.fabric not in known and not file:
+        raise unknown("fabric", options.fabric, list(known), listing="commsim list fabrics", where="--fabric")
+    if options.gpu and options.gpu not in gpus():
+        raise unknown("gpu", options.gpu, list(gpus()), listing="commsim list gpus", where="--gpu")
 
 
 def _scheduled(options: Options, training: Training) -> None:

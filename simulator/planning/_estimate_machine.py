@@ -55,7 +55,7 @@ class Desk:
                 where="--gpu",
                 hint="--gpu h100-sxm5   (all: commsim list gpus)",
             )
-        if name not in accelerators():
+        if name not in accelerators():  # of a file; what was typed is checked before
             raise unknown("gpu", name, list(accelerators()), listing="commsim list gpus", where="--gpu")
         return name
 
