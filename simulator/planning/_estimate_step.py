@@ -96,6 +96,7 @@ def prepared(options: Options, desk: Desk) -> Step:
         memory = _memory(training, flight)
     capacity = _checked(training, memory, site.device.name, whole=not flight)
     values = values_of(case)
+    _priced(values, site, training.precision)
     return Step(
         options=options,
         case=case,
@@ -121,6 +122,18 @@ def _prices(
         desk.traffic(at) if looked and at.world > 1 else None,
         told=told,
     )
+
+
+def _priced(values: Values, site: Site, precision: str) -> None:
+    """Refuse a precision for which no rate of such a device is known, measured or assumed."""
+    generation = site.device.generation
+    number = "bf16" if precision == "fp16" else precision
+    if not any(f"gemm.share.{generation}.{number}".startswith(name) for name in values.profile):
+        raise UsageError(
+            f"--precision {precision}: nothing is known of how fast {site.device.name} multiplies in it",
+            where="--precision",
+            hint="--precision bf16",
+        )
 
 
 def _rate(site: Site, precision: str) -> None:
