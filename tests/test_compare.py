@@ -50,7 +50,9 @@ def test_the_same_twice_differs_in_nothing(commsim, files):
 
 
 def test_options_hold_for_both_files_and_over_them(commsim, files):
-    found = commsim("compare", *files("tp = 2\n", "tp = 2\npp = 2\n"), "--tp", 4, "--gpus", 16, "--json").result
+    found = commsim(
+        "compare", *files("tp = 2\n", "tp = 2\npp = 2\n"), "--tp", 4, "--gpus", 16, "--json"
+    ).result
     assert [(row["tp"], row["gpus"]) for row in found["rows"]] == [(4, 16), (4, 16)]
 
 
