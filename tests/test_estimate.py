@@ -82,7 +82,7 @@ def test_formula_and_events_agree_where_nothing_contends(tp, pp, mbs, recompute,
         "strategy": strategy,
         "fidelity": "formula",
     }
-    options = made(asked | {"model": "llama3.2-3b", "pp": min(pp, 4), "gpus": 32})
+    options = made(asked | {"model": "llama3.2-1b", "gpus": 32})
     step = prepared(options, DESK)
     formula, events = solve(step.graph, step.prices).result, replay(step.graph, step.prices)
     assert formula.step_s == pytest.approx(events.step_s, rel=1e-9)
