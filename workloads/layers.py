@@ -13,7 +13,7 @@ References
 
 from dataclasses import dataclass
 
-from workloads._flops import seen_keys
+from workloads._flops import CHUNK, seen_keys
 from workloads.model import LayerKind, Model
 from workloads.step_graph import Compute, Operation
 
@@ -46,6 +46,8 @@ class Slice:
         Whether a query looks back only. Fused kernels then skip half.
     packing : float
         Share of the score matrix that packed short samples leave, 1 if a sample fills the sequence.
+    load : float
+        Rows of the fullest rank's experts over the mean.
     """
 
     tokens: float
@@ -60,6 +62,17 @@ class Slice:
     attention: str = "flash"
     causal: bool = True
     packing: float = 1.0
+    load: float = 1.0
+
+    @property
+    def element(self) -> float:
+        """Return the bytes of an activation: only single precision keeps more than 16 bits."""
+        return 2 * ELEMENT if self.precision == "fp32" else ELEMENT
+
+    @property
+    def own_tokens(self) -> float:
+        """Return the tokens that norms, residuals and unsliced products of one rank work on."""
+        return self.tokens / (self.tp if self.sequence_parallel else 1)
 
 
 def gemm(
@@ -77,11 +90,12 @@ def gemm(
     width = {"fp8": 1.0, "fp8row": 1.0, "mxfp8": 1.0, "nvfp4": 0.56, "fp32": 4.0}.get(
         own or cut.precision, ELEMENT
     )
+    out = 2 * ELEMENT if (own or cut.precision) == "fp32" else ELEMENT
     return Compute(
         name=name,
         law=law,
         flops=2.0 * m * n * k * count,
-        bytes=count * (width * (m * k + k * n) + ELEMENT * m * n),
+        bytes=count * (width * (m * k + k * n) + out * m * n),
         shape=(round(m), round(n), round(k)),
         count=count,
         precision=own or cut.precision,
@@ -97,7 +111,7 @@ def cast(name: str, cut: Slice, elements: float) -> list[Operation]:
 
 def elementwise(name: str, cut: Slice, elements: float) -> Compute:
     """Return norms, residuals, dropout: one pass over so many elements; the law knows how many passes."""
-    return Compute(name=name, law="elementwise", bytes=ELEMENT * elements, variant=cut.fusion)
+    return Compute(name=name, law="elementwise", bytes=cut.element * elements, variant=cut.fusion)
 
 
 def attention(model: Model, kind: LayerKind, cut: Slice) -> list[Operation]:
@@ -127,7 +141,7 @@ def core(cut: Slice, heads: int, d: float, dv: float, kind: LayerKind | None = N
     about = kind or LayerKind(mixer="attention", ffn="none", causal=cut.causal)
     seen = cut.packing * seen_keys(about, keys, causal=cut.causal if fused else False)
     flops = 2.0 * cut.tokens * seen * heads_here * (d + dv)
-    moved = ELEMENT * cut.tokens * heads_here * (2 * d + 2 * dv)
+    moved = cut.element * cut.tokens * heads_here * (2 * d + 2 * dv)
     operations: list[Operation] = [
         Compute(
             name="attention core",
@@ -140,7 +154,7 @@ def core(cut: Slice, heads: int, d: float, dv: float, kind: LayerKind | None = N
         )
     ]
     if not fused:
-        scores = ELEMENT * cut.tokens * keys * heads_here
+        scores = cut.element * cut.tokens * keys * heads_here
         operations.append(Compute(name="softmax", law="scores", bytes=SCORE_PASSES * scores))
     return operations
 
@@ -149,19 +163,12 @@ def _latent(model: Model, kind: LayerKind, cut: Slice) -> list[Operation]:
     """Return multi-head latent attention, DeepSeek-V2, arXiv:2405.04434, section 2.1."""
     t, h, a = cut.tokens, model.hidden, model.heads / cut.tp
     d, dv = model.qk_nope_dim + model.qk_rope_dim, model.v_head_dim
-    down = t / (cut.tp if cut.sequence_parallel else 1)  # the narrow products are not sliced by tp
-    query = (
-        [
-            gemm("q down", cut, down, model.q_lora_rank, h),
-            gemm("q up", cut, t, a * d, model.q_lora_rank),
-        ]
-        if model.q_lora_rank
-        else [gemm("q", cut, t, a * d, h)]
-    )
+    down, rank = cut.own_tokens, model.q_lora_rank  # the narrow products are not sliced by tp
     return [
         *cast("attention input cast", cut, t * h),
-        *query,
+        *([gemm("q down", cut, down, rank, h)] if rank else []),
         gemm("kv down", cut, down, model.kv_lora_rank + model.qk_rope_dim, h),
+        gemm("q up", cut, t, a * d, rank) if rank else gemm("q", cut, t, a * d, h),
         gemm("kv up", cut, t, a * (model.qk_nope_dim + dv), model.kv_lora_rank),
         elementwise("latent norms, rope", cut, t * a * (2 * d + dv) / 4),
         *core(cut, model.heads, d, dv, kind),
@@ -178,7 +185,7 @@ def mlp(model: Model, cut: Slice, ffn: float, name: str = "mlp") -> list[Operati
         *cast(f"{name} input cast", cut, t * h),
         gemm(f"{name} up", cut, t, gates * f, h),
         Compute(
-            name=f"{name} activation", law="activation", bytes=ELEMENT * t * gates * f, variant=cut.fusion
+            name=f"{name} activation", law="activation", bytes=cut.element * t * gates * f, variant=cut.fusion
         ),
         *cast(f"{name} hidden cast", cut, t * f),
         gemm(f"{name} down", cut, t, h, f),
@@ -186,13 +193,13 @@ def mlp(model: Model, cut: Slice, ffn: float, name: str = "mlp") -> list[Operati
 
 
 def experts(model: Model, cut: Slice) -> list[Operation]:
-    """Return the routed experts of a rank with balanced load: E / ep experts, each sliced over etp.
+    """Return the routed experts of the fullest rank: E / ep experts, each sliced over etp.
 
-    A rank brings T topk / (tp / etp) rows: with experts that are not sliced every tensor-parallel rank keeps the
-    tokens of its own part of the sequence.
+    In the mean a rank has T topk / (tp / etp) rows: with experts that are not sliced every tensor-parallel rank
+    keeps the tokens of its own part of the sequence.
     """
     h, f = model.expert_hidden, model.expert_ffn / cut.etp
-    rows = cut.tokens * model.topk * cut.etp / cut.tp
+    rows = _rows(model, cut)
     here = model.experts / cut.ep
     gates = 2 if model.gated else 1
     each = rows / here
@@ -200,68 +207,80 @@ def experts(model: Model, cut: Slice) -> list[Operation]:
         *cast("expert input cast", cut, rows * h),
         gemm("experts up", cut, each, gates * f, h, count=here, law="grouped_gemm"),
         Compute(
-            name="expert activation", law="activation", bytes=ELEMENT * rows * gates * f, variant=cut.fusion
+            name="expert activation",
+            law="activation",
+            bytes=cut.element * rows * gates * f,
+            variant=cut.fusion,
         ),
         *cast("expert hidden cast", cut, rows * f),
         gemm("experts down", cut, each, h, f, count=here, law="grouped_gemm"),
     ]
 
 
+def _rows(model: Model, cut: Slice) -> float:
+    return cut.load * cut.tokens * model.topk * cut.etp / cut.tp
+
+
 def latent(model: Model, cut: Slice, name: str) -> list[Operation]:
     """Return the product into or out of the narrower space that routed experts work in; none without one."""
     if not model.moe_latent:
         return []
-    tokens = cut.tokens / (cut.tp if cut.sequence_parallel else 1)
     wide, narrow = model.hidden, model.moe_latent
-    return [gemm(name, cut, tokens, *((narrow, wide) if name == "expert entry" else (wide, narrow)))]
+    return [gemm(name, cut, cut.own_tokens, *((narrow, wide) if name == "expert entry" else (wide, narrow)))]
 
 
 def router(model: Model, cut: Slice) -> list[Operation]:
-    """Return the router of a mixture of experts, in single precision, on the tokens of this rank."""
-    tokens = cut.tokens / (cut.tp if cut.sequence_parallel else 1)
-    return [gemm("router", cut, tokens, model.experts, model.hidden, own="bf16")]
+    """Return the router of a mixture of experts, never in 8 bits or less, on the tokens of this rank."""
+    return [gemm("router", cut, cut.own_tokens, model.experts, model.hidden, own=unscaled(cut))]
 
 
 def permute(model: Model, cut: Slice, name: str) -> Compute:
     """Return the sorting of token rows by expert, or back: one pass; the law knows how many."""
-    rows = cut.tokens * model.topk * cut.etp / cut.tp
-    return Compute(name=name, law="permute", bytes=ELEMENT * rows * model.expert_hidden)
+    return Compute(name=name, law="permute", bytes=cut.element * _rows(model, cut) * model.expert_hidden)
 
 
 def mamba(model: Model, cut: Slice) -> list[Operation]:
     """Return a Mamba-2 mixer: projections, short convolution, chunked scan.
 
-    Dao, Gu, arXiv:2405.21060, section 6: with chunks of Q the scan costs about
-    2 T H P (2 Q + 2 N) FLOPs for H heads of width P and states of width N.
+    Dao, Gu, arXiv:2405.21060, section 6: in a chunk of Q tokens each looks back at (Q + 1)/2 of them, by groups
+    of states and by the inner width; states of all chunks cost 4 N a channel.
     """
     if model.mamba is None:
         raise ValueError(f"{model.name} has no Mamba layer")
     part, t, h = model.mamba, cut.tokens, model.hidden
-    inner, chunk = part.heads * part.head_dim, 128
-    width = (2 * inner + 2 * part.groups * part.state + part.heads) / cut.tp
-    scan = 2.0 * t * inner / cut.tp * (2 * chunk / 2 + 2 * part.state)
+    inner = part.inner
+    width = (inner + part.convolved + part.heads) / cut.tp
+    inside = (CHUNK + 1) * (part.groups * part.state + inner)
+    scan = t / cut.tp * (inside + 4.0 * inner * part.state)
     return [
         *cast("mamba input cast", cut, t * h),
         gemm("mamba in", cut, t, width, h),
         Compute(
             name="mamba convolution",
             law="elementwise",
-            bytes=ELEMENT * t * (inner + 2 * part.groups * part.state) / cut.tp,
+            bytes=cut.element * t * part.convolved / cut.tp,
             variant=cut.fusion,
         ),
-        Compute(name="mamba scan", law="scan", flops=scan, bytes=ELEMENT * t * 4 * inner / cut.tp),
+        Compute(name="mamba scan", law="scan", flops=scan, bytes=cut.element * t * 4 * inner / cut.tp),
         *cast("mamba output cast", cut, t * inner / cut.tp),
         gemm("mamba out", cut, t, h, inner / cut.tp),
     ]
 
 
 def head(model: Model, cut: Slice) -> list[Operation]:
-    """Return the output projection and the loss over the vocabulary of a rank."""
+    """Return the output projection and the loss over the vocabulary of a rank; nothing without a vocabulary."""
+    if not model.vocab:
+        return []
     t, v = cut.tokens, -(-model.vocab // (_TILE * cut.tp)) * _TILE
     return [
-        gemm("head", cut, t, v, model.hidden, own="bf16"),
+        gemm("head", cut, t, v, model.hidden, own=unscaled(cut)),
         Compute(name="loss", law="logits", bytes=t * v),
     ]
+
+
+def unscaled(cut: Slice) -> str:
+    """Return the precision of what is never computed in 8 bits or less."""
+    return cut.precision if cut.precision in ("bf16", "fp16", "fp32") else "bf16"
 
 
 def embedding(model: Model, cut: Slice) -> list[Operation]:

@@ -8,8 +8,18 @@ from workloads.step_graph import Block, Collective, Operation, StepGraph
 def rows(graph: StepGraph) -> list[dict[str, Any]]:
     """Return one row for every operation of every block of every stage, in order.
 
-    Each holds ``stage``, ``task`` (``before F B W after``), ``block``, ``repeat``, ``operation``, ``kind``; of a
-    computation ``law flops bytes``, of a collective ``op axis size_bytes``; and ``stream when``.
+    Parameters
+    ----------
+    graph : StepGraph
+        One training step.
+
+    Returns
+    -------
+    list of dict
+        ``stage``; ``task``: ``before F B W after``; ``block`` and its ``repeat``; ``operation``: its name; ``kind``:
+        the law of a computation, the operation of a collective; ``axis``, empty for a computation; ``flops``, None for
+        a collective; ``bytes``: of device memory, or the size of a collective; ``stream``; ``when``. All of one rank,
+        once a task.
     """
     return [_row(*place) for place in graph.operations()]
 

@@ -80,7 +80,7 @@ class Collective:
     until : str
         What an own stream is waited for by: the end of the ``block``, of the ``task`` or of the ``step``.
     when : str
-        In which microbatches of its task it happens.
+        In which microbatches it happens: all, the first one forward, the last one to give gradients.
     overlap : str
         Empty, or the name of a mechanism that cuts it and its neighbour into pieces, so that only a share of it
         is exposed (``tp``, ``cp``, ``ep``); the rest runs beside, until the end of the block.
@@ -213,11 +213,14 @@ class StepGraph:
 
     @property
     def ends(self) -> tuple[tuple[int, int], ...]:
-        """Return the first and the last microbatch of each chunk, alike on all stages."""
+        """Return, alike on all stages, each chunk's first microbatch forward and the last one to give gradients."""
         found = []
         for chunk in range(len(self.stages[0].chunks)):
-            order = [t.microbatch for t in self.stages[0].tasks if t.chunk == chunk and t.kind == "F"]
-            found.append((order[0], order[-1]))
+            tasks = [task for task in self.stages[0].tasks if task.chunk == chunk]
+            kinds = {task.kind for task in tasks}
+            late = next(kind for kind in ("W", "B", "F") if kind in kinds)  # GPipe: first in, last out
+            forward, back = ([t.microbatch for t in tasks if t.kind == kind] for kind in ("F", late))
+            found.append((forward[0], back[-1]))
         return tuple(found)
 
     def operations(self) -> Iterator[tuple[int, str, Block | None, Operation]]:

@@ -1,6 +1,7 @@
 """What one training step is asked to do: the question that `workloads.training_step` turns into a graph."""
 
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from workloads.layout import Layout
@@ -9,6 +10,10 @@ from workloads.strategies._parts import Wire
 
 PRECISIONS = ("bf16", "fp16", "fp32", "fp8", "fp8row", "mxfp8", "nvfp4")
 RECOMPUTE = ("none", "selective", "full")
+MODULES = (  # what selective recomputation knows
+    "core_attn", "attention", "attn_proj", "layernorm", "mamba", "mlp", "router", "moe", "moe_act", "shared_experts",
+    "mla_up_proj", "elementwise", "half_products", "half_blocks",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,11 @@ class Software:
         Layers at both ends together whose products stay in 16 bits.
     host : str
         Which host law launches kernels: the name of the stack.
+
+    Raises
+    ------
+    ValueError
+        An imbalance below 1, a width that is not above 0, a negative count.
     """
 
     attention: str = "cudnn"
@@ -57,6 +67,16 @@ class Software:
     sliced_sends: bool = True
     wide_layers: int = 0
     host: str = "megatron"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.imbalance < inf:
+            raise ValueError(f"--imbalance {self.imbalance}: must be 1, even, or more")
+        for what, width in (("dispatch", self.dispatch_width), ("combine", self.combine_width)):
+            if not 0 < width < inf:
+                raise ValueError(f"{what} width {width}: must be above 0 bytes, as 2 for 16 bits")
+        for what, count in (("node limit", self.node_limit), ("wide layers", self.wide_layers)):
+            if count < 0:
+                raise ValueError(f"{what} {count}: must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +98,8 @@ class Training:
     recompute : str
         ``none``, ``selective`` or ``full``.
     recompute_modules : tuple of str
-        What ``selective`` computes again; empty: the attention core.
+        What ``selective`` computes again, of `MODULES`; empty: the attention core unless its kernel does so by
+        itself. ``half_products`` is every second matrix product, ``half_blocks`` every second layer in full.
     recompute_layers : int
         Layers of a stage that ``full`` means; 0: all.
     sequence_parallel : bool
@@ -97,7 +118,8 @@ class Training:
     Raises
     ------
     ValueError
-        A batch that does not divide, an unknown precision or kind of recomputation.
+        A batch that does not divide, an unknown precision or kind of recomputation, degrees that do not divide
+        what they slice.
     """
 
     model: Model
@@ -128,17 +150,30 @@ class Training:
             raise ValueError(_batch_words(self.global_batch, self.microbatch, self.layout.dp))
         if self.precision not in PRECISIONS:
             raise ValueError(f"--precision {self.precision}: wanted one of {', '.join(PRECISIONS)}")
+        if not 0 < self.packing <= 1:
+            raise ValueError(f"packing {self.packing}: must be above 0 and at most 1")
+        self._recomputes()
+        self._slices()
+
+    def _recomputes(self) -> None:
+        """Check what is computed again."""
         if self.recompute not in RECOMPUTE:
             raise ValueError(f"--recompute {self.recompute}: wanted one of {', '.join(RECOMPUTE)}")
-        if self.seq_len % self.layout.cp:
-            raise ValueError(f"--seq-len {self.seq_len} does not divide over --cp {self.layout.cp}")
-        if self.layout.ep > 1 and self.model.experts % self.layout.ep:
-            have = f"{self.model.name} has {self.model.experts} experts"
-            raise ValueError(f"--ep {self.layout.ep}: {have}; it must divide them")
-        if self.model.heads % self.layout.tp:
-            raise ValueError(
-                f"--tp {self.layout.tp}: does not divide the {self.model.heads} heads of {self.model.name}"
-            )
+        for module in self.recompute_modules:
+            if module not in MODULES:
+                raise ValueError(f"--recompute-modules {module}: wanted some of {', '.join(MODULES)}")
+        if self.recompute_layers < 0:
+            raise ValueError(f"--recompute-layers {self.recompute_layers}: must be 0 (all) or more")
+
+    def _slices(self) -> None:
+        """Check that degrees divide what they slice."""
+        at, model = self.layout, self.model
+        if self.seq_len % at.cp:
+            raise ValueError(f"--seq-len {self.seq_len} does not divide over --cp {at.cp}")
+        if at.ep > 1 and (not model.experts or model.experts % at.ep):
+            raise ValueError(f"--ep {at.ep}: {model.name} has {model.experts} experts; it must divide them")
+        if model.heads % at.tp:
+            raise ValueError(f"--tp {at.tp}: does not divide the {model.heads} heads of {model.name}")
 
     @property
     def microbatches(self) -> int:

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from workloads import layers
-from workloads.backward import inputs, interleaved, weights
+from workloads.backward import Body
 from workloads.layers import Slice
 from workloads.model import LayerKind
-from workloads.parallelism import context, data, expert, tensor
+from workloads.parallelism import context, data, expert, sequence, tensor
+from workloads.recomputation import again
 from workloads.step_graph import Block, Collective, Compute, Kind, Operation
+from workloads.strategies import STRATEGIES
 from workloads.strategies._parts import Exchange
 from workloads.training import Training
 
-Sections = tuple[tuple[str, tuple[Operation, ...]], ...]  # module that may be recomputed, its operations
-_PRODUCTS = ("gemm", "grouped_gemm")
-_UP = ("q up", "kv up", "latent norms, rope")
-_LIGHT = ("elementwise", "activation", "scores", "cast")
+Section = tuple[str, Iterable[Operation]]  # module that may be recomputed, its operations
+Sections = tuple[tuple[str, tuple[Operation, ...]], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,162 +45,160 @@ def cut_of(training: Training, *, wide: bool = False, causal: bool = True) -> Sl
         attention=software.attention,
         causal=causal,
         packing=training.packing,
+        load=software.imbalance,
     )
 
 
-def sections(training: Training, layer: Layer) -> Sections:
-    """Return the forward operations of one layer, section by section."""
+def sections(training: Training, layer: Layer, *, mirror: bool = False) -> Sections:
+    """Return the forward operations of one layer, section by section; ``mirror``: as the backward mirrors them."""
     kind = layer.kind
     cut = cut_of(training, wide=layer.wide, causal=kind.causal)
-    found: list[tuple[str, Iterable[Operation]]] = []
-    if kind.mixer != "none":
+    found: list[Section] = []
+    if kind.mixer == "mamba":
+        found += _scan(training, kind, cut)
+    elif kind.mixer != "none":
         found += _mixer(training, kind, cut)
     if kind.cross:
-        found.append(("attention", _cross(training, cut)))
+        found.append(("attention", _cross(training, kind, cut, mirror=mirror)))
     if kind.ffn == "dense":
-        found += _dense(training, cut, training.model.ffn, "mlp")
+        found += _dense(training, cut)
     elif kind.ffn == "moe":
         found += _mixture(training, cut)
     return tuple((module, tuple(operations)) for module, operations in found)
 
 
 def _norm(training: Training, cut: Slice, name: str) -> Compute:
-    tokens = cut.tokens / (cut.tp if cut.sequence_parallel else 1)
-    return layers.elementwise(name, cut, tokens * training.model.hidden)
+    return layers.elementwise(name, cut, sequence.tokens(cut) * training.model.hidden)
 
 
-def _mixer(training: Training, kind: LayerKind, cut: Slice) -> list[tuple[str, Iterable[Operation]]]:
-    model, software = training.model, training.software
-    overlap = "tp" if software.tp_overlap else ""
-    norm = _norm(training, cut, "attention norm, residual")
-    enter = tensor.enter(cut, model.hidden, "attention", overlap)
-    leave = tensor.leave(cut, model.hidden, "attention", overlap)
-    if kind.mixer == "mamba":
-        return [("layernorm", [norm]), ("mamba", [*enter, *layers.mamba(model, cut), *leave])]
-    way = software.context
-    exchanged = context.before(model, kind, cut, way)
-    exchanged = [
-        replace(one, overlap="") if isinstance(one, Collective) and not software.cp_overlap else one
-        for one in exchanged
+def _overlap(training: Training) -> str:
+    return "tp" if training.software.tp_overlap else ""
+
+
+def _scan(training: Training, kind: LayerKind, cut: Slice) -> list[Section]:
+    model, overlap = training.model, _overlap(training)
+    inner, way = layers.mamba(model, cut), training.software.context
+    first = next(i for i, one in enumerate(inner) if one.name == "mamba convolution")
+    last = next(i for i, one in enumerate(inner) if isinstance(one, Compute) and one.law == "scan") + 1
+    return [
+        ("layernorm", [_norm(training, cut, "attention norm, residual")]),
+        (
+            "mamba",
+            [
+                *tensor.enter(cut, model.hidden, "attention", overlap),
+                *inner[:first],
+                *context.before(model, kind, cut, way),
+                *inner[first:last],
+                *context.after(model, kind, cut, way),
+                *inner[last:],
+                *tensor.leave(cut, model.hidden, "attention", overlap),
+            ],
+        ),
     ]
+
+
+def _mixer(training: Training, kind: LayerKind, cut: Slice) -> list[Section]:
+    model, way = training.model, training.software.context
     inner = layers.attention(model, kind, cut)
     split = next(i for i, one in enumerate(inner) if isinstance(one, Compute) and one.law == "attention")
     core = [one for one in inner[split:] if isinstance(one, Compute) and one.law in ("attention", "scores")]
     last = inner[split + len(core) :]
+    leave = tensor.leave(cut, model.hidden, "attention", _overlap(training))
     return [
-        ("layernorm", [norm]),
-        ("attention", [*enter, *inner[:split]]),
-        ("core_attn", [*exchanged, *core, *context.after(model, kind, cut, way)]),
+        ("layernorm", [_norm(training, cut, "attention norm, residual")]),
+        ("attention", _entered(training, kind, cut, inner[:split])),
+        ("core_attn", [*_exchanged(training, kind, cut), *core, *context.after(model, kind, cut, way)]),
         ("attn_proj", [*last, *leave]),
     ]
 
 
-def _cross(training: Training, cut: Slice) -> list[Operation]:
+def _entered(training: Training, kind: LayerKind, cut: Slice, inner: list[Operation]) -> list[Operation]:
+    """Return projections with the gather of their input: of the latent vectors where they are narrower [1]_.
+
+    .. [1] Megatron-LM, megatron/core/transformer/multi_latent_attention.py.
+    """
+    model, overlap = training.model, _overlap(training)
+    if kind.mixer != "mla":
+        return [*tensor.enter(cut, model.hidden, "attention", overlap), *inner]
+    place = next(i for i, one in enumerate(inner) if one.name == "kv down") + 1
+    latent = model.q_lora_rank + model.kv_lora_rank + model.qk_rope_dim
+    whole = [] if model.q_lora_rank else tensor.enter(cut, model.hidden, "attention", overlap)
+    return [*inner[:place], *whole, *tensor.enter(cut, latent, "attention latent", overlap), *inner[place:]]
+
+
+def _exchanged(training: Training, kind: LayerKind, cut: Slice) -> list[Operation]:
+    """Return what comes from the other context ranks, beside the core or not."""
+    found = context.before(training.model, kind, cut, training.software.context)
+    if training.software.cp_overlap:
+        return found
+    return [replace(one, overlap="") if isinstance(one, Collective) else one for one in found]
+
+
+def _cross(training: Training, kind: LayerKind, cut: Slice, *, mirror: bool) -> list[Operation]:
     """Return attention to the encoder, whose sequence is as long: q from the decoder, k and v from the encoder."""
     model = training.model
-    t, width = cut.tokens, model.heads * model.head_dim / cut.tp
+    t, h, d = cut.tokens, model.hidden, model.head_dim
+    width = model.heads * d / cut.tp
+    pair = 2 * max(model.kv_heads * d / cut.tp, d)
+    source = (
+        tensor.turned if mirror else tensor.enter
+    )  # no exit stands for the gradient of the encoder's output
     return [
         _norm(training, cut, "cross attention norm, residual"),
-        layers.gemm("cross query", cut, t, width, model.hidden),
-        layers.gemm("cross key, value", cut, t, 2 * width, model.hidden),
-        *layers.core(replace(cut, causal=False), model.heads, model.head_dim, model.head_dim),
-        layers.gemm("cross output", cut, t, model.hidden, width),
-        *tensor.leave(cut, model.hidden, "cross attention"),
+        *tensor.enter(cut, h, "cross attention"),
+        layers.gemm("cross query", cut, t, width, h),
+        *source(cut, h, "encoder output"),
+        layers.gemm("cross key, value", cut, t, pair, h),
+        *_exchanged(training, replace(kind, mixer="attention", window=0), cut),
+        *layers.core(replace(cut, causal=False), model.heads, d, d),
+        *context.after(model, replace(kind, mixer="attention"), cut, training.software.context),
+        layers.gemm("cross output", cut, t, h, width),
+        *tensor.leave(cut, h, "cross attention"),
     ]
 
 
-def _dense(
-    training: Training, cut: Slice, ffn: float, name: str, *, norm: bool = True
-) -> list[tuple[str, Iterable[Operation]]]:
-    model = training.model
-    overlap = "tp" if training.software.tp_overlap else ""
-    found: list[tuple[str, Iterable[Operation]]] = []
-    if norm:
-        found.append(("layernorm", [_norm(training, cut, f"{name} norm, residual")]))
-    inner = layers.mlp(model, cut, ffn, name)
-    found.append(
-        (
-            "mlp",
-            [
-                *tensor.enter(cut, model.hidden, name, overlap),
-                *inner,
-                *tensor.leave(cut, model.hidden, name, overlap),
-            ],
-        )
-    )
-    return found
+def _dense(training: Training, cut: Slice) -> list[Section]:
+    norm = _norm(training, cut, "mlp norm, residual")
+    return [("layernorm", [norm]), ("mlp", _mlp(training, cut, training.model.ffn, "mlp"))]
 
 
-def _mixture(training: Training, cut: Slice) -> list[tuple[str, Iterable[Operation]]]:
-    model, software, at = training.model, training.software, training.layout
+def _mlp(training: Training, cut: Slice, ffn: float, name: str) -> list[Operation]:
+    model, overlap = training.model, _overlap(training)
+    return [
+        *tensor.enter(cut, model.hidden, name, overlap),
+        *layers.mlp(model, cut, ffn, name),
+        *tensor.leave(cut, model.hidden, name, overlap),
+    ]
+
+
+def _mixture(training: Training, cut: Slice) -> list[Section]:
+    model, software = training.model, training.software
     overlap = "ep" if software.ep_overlap else ""
-    nodes = max(1, at.shape("ep", training.gpus_per_node).nodes)
-    rows = float(model.topk)
-    if software.deduplicated:
-        rows = expert.copies(model, at.ep, nodes, software.node_limit) if nodes > 1 else rows
-    sent = {"rows": rows, "overlap": overlap, "imbalance": software.imbalance}
-    dispatch = expert.exchange(model, cut, "dispatch", width=software.dispatch_width, **sent)  # type: ignore[arg-type]
-    combine = expert.exchange(model, cut, "combine", width=software.combine_width, **sent)  # type: ignore[arg-type]
-    inner: list[tuple[str, Iterable[Operation]]] = [
+    rows = _copies(training)
+    dispatch = expert.exchange(
+        model, cut, "dispatch", rows=rows, width=software.dispatch_width, overlap=overlap
+    )
+    combine = expert.exchange(model, cut, "combine", rows=rows, width=software.combine_width, overlap=overlap)
+    enter, leave = (layers.latent(model, cut, f"expert {name}") for name in ("entry", "exit"))
+    inner: list[Section] = [
         ("layernorm", [_norm(training, cut, "mixture norm, residual")]),
         ("router", layers.router(model, cut)),
-        (
-            "moe",
-            [*layers.latent(model, cut, "expert entry"), layers.permute(model, cut, "permute"), *dispatch],
-        ),
+        ("moe", [*enter, layers.permute(model, cut, "permute"), *dispatch]),
         ("moe", layers.experts(model, cut)),
-        (
-            "moe",
-            [*combine, layers.permute(model, cut, "unpermute"), *layers.latent(model, cut, "expert exit")],
-        ),
+        ("moe", [*combine, layers.permute(model, cut, "unpermute"), *leave]),
     ]
     if model.shared_ffn:
-        inner += _dense(training, cut, model.shared_ffn, "shared expert", norm=False)
+        inner.append(("shared_experts", _mlp(training, cut, model.shared_ffn, "shared expert")))
     return inner
 
 
-def again(training: Training, layer: Layer, found: Sections) -> list[Operation]:
-    """Return what is computed a second time before the backward of a layer.
-
-    Full recomputation repeats the whole forward [Chen et al., arXiv:1604.06174]; selective one the named
-    modules, by default the core of attention [Korthikanti et al., arXiv:2205.05198, section 5].
-    """
-    if layer.recompute == "none":
-        return []
-    pairs = [(module, operation) for module, operations in found for operation in operations]
-    if layer.recompute == "full":
-        return _named(operation for _, operation in pairs)
-    chosen: list[Operation] = []
-    for module, operation in pairs:
-        if isinstance(operation, Compute) and operation.law in _PRODUCTS and _halved(training):
-            half = replace(operation, flops=operation.flops / 2, bytes=operation.bytes / 2)
-            chosen.append(half)
-        elif _selected(training, module, operation):
-            chosen.append(operation)
-    return _named(chosen)
-
-
-def _halved(training: Training) -> bool:
-    return "half_products" in training.recompute_modules
-
-
-def _selected(training: Training, module: str, operation: Operation) -> bool:
-    """Tell whether selective recomputation repeats an operation of a module."""
-    modules = training.recompute_modules or ("core_attn",)
-    law = operation.law if isinstance(operation, Compute) else ""
-    fused = law == "attention" and training.software.attention != "unfused"
-    if fused and "core_attn" not in training.recompute_modules:
-        return False  # a fused kernel does so by itself
-    return (
-        module in modules
-        or ("elementwise" in modules and law in _LIGHT)
-        or ("moe_act" in modules and law == "activation" and module == "moe")
-        or ("mla_up_proj" in modules and operation.name in _UP)
-    )
-
-
-def _named(operations: Iterable[Operation]) -> list[Operation]:
-    return [replace(one, name=f"{one.name} again") for one in operations]
+def _copies(training: Training) -> float:
+    """Return how often a token is sent: to each of its experts, or once to each node that has some."""
+    model, software, at = training.model, training.software, training.layout
+    nodes = at.shape("ep", training.gpus_per_node).nodes
+    if not software.deduplicated or nodes == 1:
+        return float(model.topk)
+    return expert.copies(model, at.ep, nodes, software.node_limit)
 
 
 def blocks(training: Training, layer: Layer, exchange: Exchange, *, split: bool) -> dict[Kind, Block]:
@@ -218,23 +216,18 @@ def blocks(training: Training, layer: Layer, exchange: Exchange, *, split: bool)
     found = sections(training, layer)
     forward = [operation for _, operations in found for operation in operations]
     moe = layer.kind.ffn == "moe"
+    behind = [one for _, some in sections(training, layer, mirror=True) for one in some]
     launch = _launch(training, "forward", moe)
-    repeated = again(training, layer, found)
-    name = _name(layer)
-    built: dict[Kind, Block] = {}
-    built["F"] = Block(name=name, operations=(*launch, *exchange.forward, *forward), repeat=layer.repeat)
-    after = exchange.backward
-    if split:
-        back = [*repeated, *inputs(forward)]
-        built["W"] = Block(name=name, operations=(*weights(forward), *after), repeat=layer.repeat)
-        after = ()
-    else:
-        back = [*repeated, *interleaved(forward, frozen=training.frozen)]
-    launches = (*_launch(training, "backward", moe), *(launch if layer.recompute == "full" else ()))
-    built["B"] = Block(
-        name=name, operations=(*launches, *exchange.backward_before, *back, *after), repeat=layer.repeat
+    relaunch = (*_launch(training, "backward", moe), *(launch if layer.recompute == "full" else ()))
+    body = Body(
+        forward=tuple(forward),
+        mirror=tuple(behind),
+        before=(*launch, *exchange.forward),
+        before_back=(*relaunch, *exchange.backward_before, *again(training, layer.recompute, found)),
+        after=exchange.backward,
+        gathers=layer.recompute != "full",
     )
-    return built
+    return body.blocks(_name(layer), layer.repeat, frozen=training.frozen, split=split)
 
 
 def _launch(training: Training, way: str, moe: bool) -> tuple[Operation, ...]:
@@ -257,14 +250,27 @@ def _launch(training: Training, way: str, moe: bool) -> tuple[Operation, ...]:
 def _name(layer: Layer) -> str:
     words: list[str] = [] if layer.kind.mixer == "none" else [layer.kind.mixer]
     if layer.kind.window:
-        words[-1:] = [f"window {layer.kind.window}"]
+        words[-1:] = [f"{'chunk' if layer.kind.chunked else 'window'} {layer.kind.window}"]
+    if layer.kind.cross:
+        words.append("cross attention")
     if layer.kind.ffn != "none":
         words.append("mixture" if layer.kind.ffn == "moe" else "mlp")
     if layer.wide:
         words.append("16 bit")
+    if layer.recompute == "full":
+        words.append("computed again")
     return "layer: " + ", ".join(words)
 
 
 def held(training: Training, layer: Layer) -> data.Held:
     """Return the parameters of one such layer on one rank."""
     return data.layer(training.model, layer.kind, training.layout)
+
+
+def exchanged(training: Training, own: data.Held) -> Exchange:
+    """Return what the strategy exchanges for some parameters; frozen ones are only gathered where they are sharded."""
+    strategy = STRATEGIES[training.strategy]
+    found: Exchange = strategy.layer(own, training.layout, training.wire)
+    if not training.frozen:
+        return found
+    return replace(found, backward=()) if strategy.STATES == "fully sharded" else Exchange()

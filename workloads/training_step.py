@@ -1,23 +1,31 @@
 """(model, layout, schedule, strategy) -> the step graph of one training step."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from types import ModuleType
 
-from workloads import layers
 from workloads._flops import training_flops
-from workloads.backward import inputs, interleaved, weights
-from workloads.layers import Slice
 from workloads.model import LayerKind, Model
-from workloads.parallelism import data, pipeline, tensor
+from workloads.parallelism import data, pipeline
 from workloads.parallelism.data import Held
+from workloads.recomputation import policies
 from workloads.schedules import SCHEDULES
 from workloads.schedules._tasks import Orders
-from workloads.step_graph import Block, Chunk, Compute, Kind, Operation, Stage, StepGraph
+from workloads.step_graph import Block, Chunk, Collective, Compute, Kind, Operation, Stage, StepGraph
 from workloads.strategies import STRATEGIES
 from workloads.strategies._parts import Exchange
 from workloads.training import Training
-from workloads.training_layer import Layer, blocks, cut_of, held
+from workloads.training_ends import embed, predict, project
+from workloads.training_layer import Layer, blocks, cut_of, exchanged, held
+
+Place = tuple[int, int]  # stage, chunk
+Routes = Sequence[Sequence[Place]]
+Layers = tuple[tuple[LayerKind, bool], ...]  # kinds, and whether they stay in 16 bits
+_ONE_GROUP = {"ddp": "shards nothing"} | dict.fromkeys(
+    ("zero2", "fsdp", "zero3"), "shards over all of dp x cp: gradients of groups would not be summed up"
+)
 
 
 def build(training: Training) -> StepGraph:
@@ -28,34 +36,55 @@ def build(training: Training) -> StepGraph:
     ValueError
         Unknown plugins, layers that do not divide, a schedule that this layout cannot have.
     """
-    at = training.layout
-    schedule = SCHEDULES[training.schedule]
-    chunks = at.vpp if at.vpp in schedule.CHUNKS else schedule.CHUNKS[0]
+    at, software = training.layout, training.software
+    schedule, chunks = _schedule(training)
     orders = _orders(training.schedule, at.pp, training.microbatches, chunks)
     routes = schedule.routes(at.pp, chunks)
     kinds = _virtual(training, routes, chunks)
+    fixed = Compute(name="step", law="step", variant=software.host)
     stages = []
     for stage in range(at.pp):
         built, owned = [], Held()
         for chunk in range(chunks):
-            one, parameters = _chunk(training, routes, kinds, stage, chunk, split=schedule.SPLIT)
+            one, parameters = _chunk(training, routes, kinds, (stage, chunk), split=schedule.SPLIT)
             built.append(one)
             owned += parameters
-        after = [] if training.frozen else STRATEGIES[training.strategy].step(owned, at, training.wire)
-        fixed = Compute(name="step", law="step", variant=training.software.host)
-        stages.append(Stage(chunks=tuple(built), tasks=orders[stage], before=(fixed,), after=tuple(after)))
-    cut = cut_of(training)
-    software = training.software
+        after = _after(training, owned, routes, stage)
+        stages.append(Stage(chunks=tuple(built), tasks=orders[stage], before=(fixed,), after=after))
+    useful = useful_flops(training.model, training.seq_len, mtp=training.mtp)
     return StepGraph(
         stages=tuple(stages),
         routes=routes,
         boundary=pipeline.boundary(
-            cut, training.model.hidden, sliced=software.sliced_sends, overlap=software.p2p_overlap
+            cut_of(training),
+            training.model.hidden,
+            sliced=software.sliced_sends,
+            overlap=software.p2p_overlap,
         ),
         microbatches=training.microbatches,
         tokens=float(training.global_batch * training.seq_len),
-        model_flops=useful_flops(training.model, training.seq_len) * training.global_batch,
+        model_flops=useful * training.global_batch,
     )
+
+
+def _schedule(training: Training) -> tuple[ModuleType, int]:
+    name, chunks = training.schedule, training.layout.vpp
+    for plugins, flag, wanted in (
+        (SCHEDULES, "--schedule", name),
+        (STRATEGIES, "--strategy", training.strategy),
+    ):
+        if wanted not in plugins:
+            raise ValueError(f"{flag} {wanted}: wanted one of {', '.join(plugins)}")
+    why = _ONE_GROUP.get(training.strategy)
+    if why and training.layout.size("replicate") > 1:
+        raise ValueError(
+            f"--shard {training.layout.shard}: --strategy {training.strategy} {why}; "
+            "try: --strategy hsdp, or leave --shard out"
+        )
+    schedule = SCHEDULES[name]
+    if chunks == 1 and len(schedule.CHUNKS) == 1:
+        chunks = schedule.CHUNKS[0]
+    return schedule, chunks
 
 
 @lru_cache(maxsize=64)
@@ -65,155 +94,89 @@ def _orders(schedule: str, stages: int, microbatches: int, chunks: int) -> Order
 
 
 @lru_cache(maxsize=1024)
-def useful_flops(model: Model, seq_len: int) -> float:
-    """Return what training on one sample takes, nothing computed again, causal attention counted as seen."""
+def useful_flops(model: Model, seq_len: int, *, mtp: bool = False) -> float:
+    """Return what training on one sample takes, nothing computed again, causal attention counted as seen.
+
+    A model with a vision tower has an image in each sample; an encoder's sequence is as long as the decoder's.
+    """
     source = seq_len if model.encoder_layers else 0
-    return training_flops(model, seq_len, source_len=source)
+    images = 0.0 if model.vision is None else 1.0
+    return training_flops(model, seq_len, source_len=source, images=images, mtp=mtp)
 
 
-def _virtual(
-    training: Training, routes: Sequence[Sequence[tuple[int, int]]], chunks: int
-) -> dict[tuple[int, int], tuple[tuple[LayerKind, bool], ...]]:
-    """Return the layers of each (stage, chunk): their kinds and whether they stay in 16 bits."""
-    model = training.model
+def _virtual(training: Training, routes: Routes, chunks: int) -> dict[Place, Layers]:
+    """Return the layers of each (stage, chunk)."""
+    model, stages = training.model, training.layout.pp
     kinds = (*model.encoder_kinds(), *model.layer_kinds())
     ends = training.software.wide_layers // 2
     marked = [(kind, i < ends or i >= len(kinds) - ends) for i, kind in enumerate(kinds)]
-    found: dict[tuple[int, int], tuple[tuple[LayerKind, bool], ...]] = {}
+    found: dict[Place, Layers] = {}
     for route in routes:
-        places = len(route)
-        per_stage = places // training.layout.pp
-        shares = pipeline.split(len(kinds), training.layout.pp, per_stage, training.chunk_layers)
+        way = [stage for stage, _ in route]
+        shares = pipeline.split(len(kinds), stages, len(route) // stages, training.chunk_layers, way=way)
         start = 0
         for place, share in zip(route, shares, strict=True):
             found[place] = tuple(marked[start : start + share])
             start += share
-    if len(found) != training.layout.pp * chunks:
+    if len(found) != stages * chunks:
         raise ValueError(f"--schedule {training.schedule}: its routes do not visit every chunk")
     return found
 
 
 def _chunk(
-    training: Training,
-    routes: Sequence[Sequence[tuple[int, int]]],
-    kinds: dict[tuple[int, int], tuple[tuple[LayerKind, bool], ...]],
-    stage: int,
-    chunk: int,
-    *,
-    split: bool,
+    training: Training, routes: Routes, kinds: Mapping[Place, Layers], place: Place, *, split: bool
 ) -> tuple[Chunk, Held]:
     """Return what a stage runs of one chunk, and the parameters that it holds of it."""
-    at, strategy = training.layout, STRATEGIES[training.strategy]
-    place = (stage, chunk)
-    first = any(route[0] == place for route in routes)
-    last = any(route[-1] == place for route in routes)
     tasks: tuple[Kind, ...] = ("F", "B", "W") if split else ("F", "B")
     work: dict[Kind, list[Block]] = {task: [] for task in tasks}
-    owned = Held()
-    entry: Exchange | None = None
-    for (kind, wide, recompute), repeat in Counter(_marked(training, kinds[place])).items():
-        layer = Layer(kind=kind, wide=wide, repeat=repeat, recompute=recompute)
+    owned, entry = Held(), Exchange()
+    shares = [len(some) for (stage, _), some in sorted(kinds.items()) if stage == place[0]]
+    again = policies(training, shares)[place[1]]
+    every = [(kind, wide, policy) for (kind, wide), policy in zip(kinds[place], again, strict=True)]
+    for (kind, wide, policy), repeat in Counter(every).items():
+        layer = Layer(kind=kind, wide=wide, repeat=repeat, recompute=policy)
         own = held(training, layer)
-        exchange = Exchange() if training.frozen else strategy.layer(own, at, training.wire)
-        entry = entry or exchange
+        exchange = exchanged(training, own)
+        entry = entry if work["F"] else exchange
         owned += own.times(repeat)
         for task, block in blocks(training, layer, exchange, split=split).items():
             work[task].append(block)
-    if entry and entry.entry:
-        work["F"].insert(0, Block(name="first gather", operations=entry.entry))
+    work["F"] = _ahead(work["F"], entry)
     work["B"].reverse()
-    if first:
-        owned += _ends(training, work, "embedding", data.embedding(training.model, at))
-    if last:
+    if any(route[0] == place for route in routes):
+        owned += embed(training, work)
+    if any(route[-1] == place for route in routes):
         if training.mtp:
-            owned += _prediction(training, work, split=split)
-        lone = not (first and training.model.tied)
-        owned += _ends(training, work, "head", data.head(training.model, at).times(float(lone)))
+            owned += predict(training, work)
+        here = any(route[0][0] == place[0] for route in routes)
+        owned += project(training, work, own=not (here and training.model.tied))
     finished: dict[Kind, tuple[Block, ...]] = {task: tuple(parts) for task, parts in work.items()}
     return Chunk(layers=len(kinds[place]), work=finished), owned
 
 
-def _marked(training: Training, kinds: Sequence[tuple[LayerKind, bool]]) -> list[tuple[LayerKind, bool, str]]:
-    """Return the layers of a chunk, each with how it is recomputed."""
-    chunks = max(1, training.layout.vpp)
-    first = training.recompute_layers / chunks
-    found = []
-    for place, (kind, wide) in enumerate(kinds):
-        recompute = training.recompute
-        if recompute == "selective" and "half_blocks" in training.recompute_modules:
-            recompute = "full" if place % 2 == 0 else "none"
-        elif recompute == "full" and training.recompute_layers and place >= first:
-            recompute = "none"
-        found.append((kind, wide, recompute))
-    return found
+def _ahead(blocks: list[Block], exchange: Exchange) -> list[Block]:
+    """Return the forward with a gather before it; each layer then gathers the next, so that one has nothing to do."""
+    if not exchange.entry:
+        return blocks
+    first, rest = blocks[0], blocks[1:]
+    idle = tuple(one for one in first.operations if one not in exchange.forward)
+    found = [Block(name="first gather", operations=exchange.entry)]
+    if first.repeat > 1:
+        found.append(replace(first, repeat=first.repeat - 1))
+    return [*found, replace(first, operations=idle, repeat=1), *rest]
 
 
-def _ends(training: Training, work: dict[Kind, list[Block]], name: str, own: Held) -> Held:
-    """Add the embedding or the head to the work of a chunk; return its parameters."""
-    model, at = training.model, training.layout
-    cut = cut_of(training)
-    if name == "embedding":
-        forward: list[Operation] = layers.embedding(model, cut)
-        forward += tensor.leave(cut, model.hidden, "embedding")
-        forward += _tower(model, training.microbatch)
-    else:
-        forward = [
-            *tensor.enter(cut, model.hidden, "head"),
-            *layers.head(model, cut),
-            *tensor.loss(cut),
-        ]
-    exchange = Exchange() if training.frozen else STRATEGIES[training.strategy].layer(own, at, training.wire)
-    back: list[Operation] = inputs(forward) if "W" in work else interleaved(forward, frozen=training.frozen)
-    after = exchange.backward if "W" not in work else ()
-    ahead = Block(name=name, operations=(*exchange.forward, *forward))
-    behind = Block(name=name, operations=(*exchange.backward_before, *back, *after))
-    if name == "embedding":
-        work["F"].insert(0, ahead)
-        work["B"].append(behind)
-    else:
-        work["F"].append(ahead)
-        work["B"].insert(0, behind)
-    if "W" in work:
-        work["W"].append(Block(name=name, operations=(*weights(forward), *exchange.backward)))
-    return own
-
-
-def _prediction(training: Training, work: dict[Kind, list[Block]], *, split: bool) -> Held:
-    """Add the layers of multi-token prediction, each with the product that joins two vectors and a head."""
-    model, owned = training.model, Held()
-    cut = cut_of(training)
-    for kind in model.mtp_kinds():
-        layer = Layer(kind=kind, wide=False, repeat=1, recompute=training.recompute)
-        for task, block in blocks(training, layer, Exchange(), split=split).items():
-            work[task].insert(0, block) if task == "B" else work[task].append(block)
-        owned += held(training, layer)
-    extra: list[Operation] = [
-        layers.gemm("joint projection", cut, cut.tokens / cut.tp, model.hidden, 2 * model.hidden),
-        *layers.head(model, cut),
-    ] * model.mtp_layers
-    work["F"].append(Block(name="multi-token prediction", operations=tuple(extra)))
-    behind = inputs(extra) if split else interleaved(extra)
-    work["B"].insert(0, Block(name="multi-token prediction", operations=tuple(behind)))
-    if split:
-        work["W"].append(Block(name="multi-token prediction", operations=tuple(weights(extra))))
-    return owned
-
-
-def _tower(model: Model, samples: int) -> list[Operation]:
-    """Return the vision tower forward, one image a sample: encoder layers without slicing, then the projector."""
-    tower = model.vision
-    if tower is None:
-        return []
-    patches = samples * (tower.image // tower.patch) ** 2
-    h = tower.hidden
-    eye = Slice(tokens=patches, seq_len=patches // samples, precision="bf16", causal=False)
-    one: list[Operation] = [
-        layers.elementwise("vision norms, residual", eye, 2 * patches * h),
-        layers.gemm("vision qkv", eye, patches, 3 * h, h),
-        *layers.core(eye, tower.heads, h / tower.heads, h / tower.heads),
-        layers.gemm("vision output", eye, patches, h, h),
-        layers.gemm("vision mlp up", eye, patches, tower.ffn, h),
-        layers.gemm("vision mlp down", eye, patches, h, tower.ffn),
-    ]
-    projected = layers.gemm("vision projector", eye, patches / tower.merge, model.hidden, h * tower.merge)
-    return [*one * tower.layers, projected]
+def _after(training: Training, owned: Held, routes: Routes, stage: int) -> tuple[Operation, ...]:
+    """Return what follows the last task of a stage: a tied table's gradients are summed up, then the strategy."""
+    if training.frozen:
+        return ()
+    model, at, wire = training.model, training.layout, training.wire
+    found: list[Operation] = []
+    ends = {route[end][0] for route in routes for end in (0, -1)}
+    if model.tied and model.vocab and len(ends) > 1 and stage in ends:
+        size = data.tied(model, at).dense * wire.grad_bytes
+        if STRATEGIES[training.strategy].STATES == "fully sharded":
+            size /= at.size("shard")  # each rank has the sum of its own shard and no more
+        name = "tied embedding reduction"
+        found.append(Collective(name=name, op="all_reduce", axis="embedding", size=size))
+    return (*found, *STRATEGIES[training.strategy].step(owned, at, wire))

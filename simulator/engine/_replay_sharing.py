@@ -12,7 +12,6 @@ from simulator.network.traffic import Flow, Link
 
 Edge = Hashable
 _ROUNDING = 1e-9
-COMPUTE = "compute"  # the lane of what the tasks of a stage wait for
 _COMPARED = 2000  # classes of links of which dominated ones are looked for: a matter of a second
 
 
@@ -133,10 +132,8 @@ class Sharing:
         edges = len(self._ways.edges)
         lanes, filled = np.zeros(edges), np.zeros(edges)
         by_lane: dict[tuple[int, str], list[Use]] = defaultdict(list)
-        alone = self._alone()
         for use in self._uses:
-            lane = COMPUTE if use.lane == f"stream {alone.get(use.stage)}" else use.lane
-            by_lane[use.stage, lane].append(use)
+            by_lane[use.stage, use.lane].append(use)
         for members in by_lane.values():
             peak = np.zeros(edges)
             for use in members:
@@ -146,17 +143,6 @@ class Sharing:
             lanes += (2 if many else 1) * (peak > 0)
             filled += np.where(peak > 0, inf, 0.0) if many else peak
         return lanes, filled
-
-    def _alone(self) -> dict[int, str]:
-        """Return the stages that cut collectives of one axis only into pieces, and that axis.
-
-        What runs beside of them is in the same group of ranks, where one collective follows another.
-        """
-        axes: dict[int, set[str]] = defaultdict(set)
-        for use in self._uses:
-            if use.lane == f"stream {use.axis}":
-                axes[use.stage].add(use.axis)
-        return {stage: next(iter(found)) for stage, found in axes.items() if len(found) == 1}
 
     def _classes(self, deciding: np.ndarray) -> tuple[list[int], np.ndarray]:
         """Return a link of each class that no other outdoes, and the place of each in this list, else -1."""

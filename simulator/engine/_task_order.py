@@ -249,11 +249,16 @@ class _Planner:
         return task.kind, task.chunk, bool(edge[number] & 1), bool(edge[number] & 2)
 
     def _edges(self) -> Ints:
-        """Return 1 for the first microbatch of a chunk, 2 for the last one, 3 for one that is both, else 0."""
+        """Return 1 for the first microbatch of a chunk, 2 for the last one, 3 for one that is both, else 0.
+
+        The last one is the last to give gradients: W, without any B, without those F.
+        """
         first, last = np.full(self.chunks, _NONE), np.full(self.chunks, _NONE)
+        for kind in range(len(_KINDS)):
+            some = (self.stage == 0) & (self.kind == kind)
+            last[self.chunk[some]] = self.microbatch[some]
         forward = (self.stage == 0) & (self.kind == 0)
         first[self.chunk[forward][::-1]] = self.microbatch[forward][::-1]
-        last[self.chunk[forward]] = self.microbatch[forward]
         found: Ints = (self.microbatch == first[self.chunk]) + 2 * (self.microbatch == last[self.chunk])
         return found
 

@@ -48,7 +48,6 @@ def exchange(
     rows: float,
     width: float = 2.0,
     overlap: str = "",
-    imbalance: float = 1.0,
 ) -> list[Operation]:
     """Return dispatch or combine of one layer: an all-to-all, and the slices of the experts' own group.
 
@@ -58,16 +57,17 @@ def exchange(
         Copies that are sent of each token: k, or fewer where a group receives one copy only.
     width : float
         Bytes of an element on the wire.
-    imbalance : float
-        Rows of the fullest rank over the mean: its port takes that much longer.
+
+    Notes
+    -----
+    The port of the fullest rank takes as much longer as its rows are over the mean, `Slice.load`. Padded to a
+    capacity factor [1]_ all are the fullest: E ceil(cf k T / E) rows whatever the routing.
     """
-    tokens = cut.tokens / cut.tp  # every tensor rank sends its own part of the sequence
+    tokens = cut.load * cut.tokens / cut.tp  # every tensor rank sends its own part of the sequence
     size = tokens * rows * model.expert_hidden * width
     found: list[Operation] = []
     if cut.ep > 1:
-        found.append(
-            Collective(name=name, op="all_to_all", axis="ep", size=size * imbalance, overlap=overlap)
-        )
+        found.append(Collective(name=name, op="all_to_all", axis="ep", size=size, overlap=overlap))
     if cut.etp > 1:
         op = "all_gather" if name == "dispatch" else "reduce_scatter"
         found.append(Collective(name=f"{name} slices", op=op, axis="etp", size=size * cut.etp))

@@ -6,23 +6,32 @@ activations, and the receiving node gathers them.
 
 from collections.abc import Sequence
 
-from workloads.layers import ELEMENT, Slice
+from workloads.layers import Slice
 from workloads.step_graph import Boundary
 
 
 def boundary(cut: Slice, hidden: int, *, sliced: bool = True, overlap: bool = False) -> Boundary:
-    """Return what one rank sends to its peer: T h elements, 1/tp of them where ranks share the work."""
-    share = cut.tp if sliced else 1
-    return Boundary(size=ELEMENT * cut.tokens * hidden / share, blocking=not overlap)
+    """Return what one rank sends to its peer: T h elements, 1/tp of them where ranks share the work.
+
+    With sequence parallelism a rank has no more than its slice.
+    """
+    share = cut.tp if sliced or cut.sequence_parallel else 1
+    return Boundary(size=cut.element * cut.tokens * hidden / share, blocking=not overlap)
 
 
-def split(layers: int, stages: int, chunks: int = 1, given: Sequence[int] = ()) -> tuple[int, ...]:
+def split(
+    layers: int, stages: int, chunks: int = 1, given: Sequence[int] = (), *, way: Sequence[int] = ()
+) -> tuple[int, ...]:
     """Return the layers of each virtual stage in the order of the forward pass.
 
     Parameters
     ----------
+    layers, stages, chunks : int
+        Layers in all, stages, virtual stages of each.
     given : sequence of int
         Layers of each stage, or of each virtual stage; equal shares if left out.
+    way : sequence of int
+        The stage of each virtual stage; left out, down the stages once for each chunk.
 
     Raises
     ------
@@ -45,7 +54,8 @@ def split(layers: int, stages: int, chunks: int = 1, given: Sequence[int] = ()) 
         )
     if len(given) == places:
         return tuple(given)
-    return tuple(_even(given[place % stages], chunks)[place // stages] for place in range(places))
+    shares = [iter(_even(whole, chunks)) for whole in given]
+    return tuple(next(shares[stage]) for stage in way or [place % stages for place in range(places)])
 
 
 def _even(layers: int, stages: int) -> list[int]:

@@ -8,4 +8,4 @@ from workloads.layers import Slice
 
 def tokens(cut: Slice) -> float:
     """Return the tokens that norms and residuals of one rank work on."""
-    return cut.tokens / (cut.tp if cut.sequence_parallel else 1)
+    return cut.own_tokens

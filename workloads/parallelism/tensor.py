@@ -7,12 +7,17 @@ References
    reduce-scatter after each, the same bytes.
 """
 
-from workloads.layers import ELEMENT, Slice
+from workloads.layers import Slice
 from workloads.step_graph import Collective, Operation
 
 
 def enter(cut: Slice, hidden: int, name: str, overlap: str = "") -> list[Operation]:
-    """Return what brings the whole sequence to every rank: nothing unless the sequence is sliced."""
+    """Return what brings the whole sequence to every rank: nothing unless the sequence is sliced.
+
+    Without slices it is the backward that adds: gradients of the input by an all-reduce. Between an entry and an
+    exit both ways have one, so that a layer counts the backward of its exit for it; where there is no such pair
+    `turned` says which.
+    """
     if cut.tp == 1 or not cut.sequence_parallel:
         return []
     return [_over(f"{name} gather", "all_gather", cut, hidden, overlap)]
@@ -26,8 +31,15 @@ def leave(cut: Slice, hidden: int, name: str, overlap: str = "") -> list[Operati
     return [_over(f"{name} reduction", op, cut, hidden, overlap)]
 
 
+def turned(cut: Slice, hidden: int, name: str) -> list[Operation]:
+    """Return what an entry takes backward, as the forward operations that it is the backward of."""
+    if cut.tp == 1 or cut.sequence_parallel:
+        return enter(cut, hidden, name)
+    return [_over(f"{name} input", "all_reduce", cut, hidden, "")]
+
+
 def _over(name: str, op: str, cut: Slice, hidden: int, overlap: str) -> Collective:
-    size = ELEMENT * cut.tokens * hidden
+    size = cut.element * cut.tokens * hidden
     return Collective(name=name, op=op, axis="tp", size=size, overlap=overlap)
 
 
