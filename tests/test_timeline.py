@@ -299,9 +299,9 @@ def test_a_step_of_70_billion_parameters_on_512_gpus(tmp_path):
     desk = Desk(Fabric(options.fabric))
     step = prepared(options, desk)
     spans = run(step, desk, spans=True).spans
-    begun = time.perf_counter()
+    begun = time.process_time()  # other tests may share the core
     write(tmp_path / "step.json.gz", spans, step.layout)
-    took = time.perf_counter() - begun
+    took = time.process_time() - begun
     viewer = Viewer(read(tmp_path / "step.json.gz"))
     assert len(viewer.slices) == sum(span.end_s - span.start_s > NS for span in spans) > 100_000
     assert took < 15e-6 * len(spans)  # three times what one idle core needs

@@ -74,7 +74,7 @@ _ABOUT: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, what it t
     ("precision", "NAME", (), f"Of the products: {', '.join(PRECISIONS)}; bf16."),
     ("context", "|".join(WAYS), (), "How context ranks exchange; ring."),
     ("imbalance", "X", (), "Rows of the fullest expert rank over the mean; 1."),
-    ("node_limit", "N", ("--moe-router-num-groups",), "Most nodes that a token may visit."),
+    ("node_limit", "N", ("--moe-router-group-topk",), "Most nodes that a token may visit."),
     ("stack", "NAME", (), "Training software; megatron."),
     ("stack_version", "YY.MM", (), "Its release, of megatron-bridge and nemo."),
     ("price", "USD", (), "Of one GPU and hour; the catalogue's."),

@@ -108,7 +108,7 @@ def _steps(rows: list[dict[str, Any]]) -> list[str]:
     from simulator.calibration.steps.fitted import accuracy_line
     from simulator.cli._training_tables import many
 
-    return many(rows, accuracy_line(rows[0]["basis"] == "calibrated"))
+    return many(rows, accuracy_line(False))
 
 
 def _fabric(fabric: Mapping[str, Any]) -> list[str]:

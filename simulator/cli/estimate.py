@@ -39,6 +39,8 @@ def command(*, layers: bool, trace: Path | None, ranks: str, plot: Path | None, 
     asked = _combinations(found)
     if len(asked) > 1 and (trace or plot or layers):
         raise UsageError("--layers, --trace and --plot are for a single step", where="--layers")
+    if ranks and not trace:
+        raise UsageError("--ranks is for --trace", where="--ranks", hint="--trace step.json.gz")
     if trace and found.get("fidelity") == "formula":
         raise UsageError(
             "--trace needs events: --fidelity formula has no timeline",

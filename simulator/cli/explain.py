@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from simulator.planning.estimate import Estimate
     from simulator.planning.sensitivity import Sensitivity
 
+_SHORT = {
+    "exposed_tensor": "tp",
+    "exposed_pipeline": "pp",
+    "exposed_data": "dp",
+    "exposed_context": "cp",
+    "exposed_expert": "ep",
+}
 SHOWN = 8  # operations of the longest way
 
 
@@ -57,7 +64,7 @@ def _lines(answer: "Estimate", why: "Why", moves: "Sequence[Sensitivity]") -> li
     below = [*(_exchange(one) for one in why.talk), *_links(why, row), _moves(moves), answer.step.values.line]
     return [
         title(row),
-        _sum(row),
+        *wrapped(_sum(row)),
         "",
         *_path(why.path),
         "",
@@ -69,22 +76,19 @@ def _sum(row: Mapping[str, Any]) -> str:
     """Return ``step 6.11 s = compute 3.58 + exposed 1.96 (dp 1.31, tp 0.44, pp 0.21) + bubble 0.57``."""
     from simulator.cli._training_tables import mark, seconds
 
-    spent, short = (
-        row["breakdown_s"],
-        {"tensor": "tp", "pipeline": "pp", "data": "dp", "context": "cp", "expert": "ep"},
-    )
-    parts = {
-        short[name.removeprefix("exposed_")]: value
-        for name, value in spent.items()
-        if name.startswith("exposed") and value
-    }
-    terms = [f"compute {seconds(spent['compute'])}"]
-    if parts:
-        shown = sorted(parts.items(), key=lambda item: -item[1])
-        inside = ", ".join(f"{name} {seconds(value)}" for name, value in shown)
-        terms.append(f"exposed {seconds(sum(parts.values()))} ({inside})")
-    terms += [f"{name} {seconds(spent[name])}" for name in ("bubble", "optimizer", "other") if spent[name]]
-    return f"step {mark(row)}{seconds(row['step_s'])} s = {' + '.join(terms)}"
+    spent = row["breakdown_s"]
+    digits = 2 if row["step_s"] >= 1 else 4
+    parts = {_SHORT[name]: value for name, value in spent.items() if name in _SHORT}
+    shown = {name: f"{value:.{digits}f}" for name, value in sorted(parts.items(), key=lambda one: -one[1])}
+    inside = ", ".join(f"{name} {text}" for name, text in shown.items() if float(text))
+    terms = [
+        ("compute", spent["compute"], ""),
+        ("exposed", sum(parts.values()), f" ({inside})" if inside else ""),
+    ]
+    terms += [(name, spent[name], "") for name in ("bubble", "optimizer", "other")]
+    texts = [(name, f"{value:.{digits}f}", more) for name, value, more in terms]
+    total = " + ".join(f"{name} {text}{more}" for name, text, more in texts if float(text))
+    return f"step {mark(row)}{seconds(row['step_s'])} s = {total}"
 
 
 def _path(path: Sequence[Mapping[str, Any]]) -> list[str]:

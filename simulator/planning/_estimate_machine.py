@@ -1,7 +1,7 @@
 """The machines that a step runs on: a fabric grown to its GPUs, what collectives take there, where bytes go."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -9,6 +9,7 @@ import networkx as nx
 from simulator.calibration.steps.prices import Times
 from simulator.calibration.steps.site import Site, of_graph
 from simulator.errors import UsageError, unknown
+from simulator.planning._estimate_own import Own
 from simulator.planning.place import Fabric
 from topologies._catalogue import gpus as accelerators
 from topologies._graph import gpu_nodes
@@ -31,10 +32,12 @@ class Desk:
 
     place: Fabric
     times: Times = field(init=False)
+    _own: Own | None = field(init=False)
     _ways: "dict[int, Ways]" = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.times = Times(self.place.predictor)
+        self._own = Own(self.place) if self.place.profile else None
+        self.times = Times(self._own or self.place.predictor)
 
     def graph(self, gpus: int) -> nx.DiGraph:
         """Return the graph with so many GPUs; UsageError if the fabric cannot have them."""
@@ -73,8 +76,9 @@ class Desk:
             site = of_graph(_described(graph, gpus), gpus, name)
         except ValueError as error:
             raise UsageError(str(error), where="--gpu", hint="commsim list gpus") from None
-        own = self.place.profile
-        return site if own is None else replace(site, fabric_name=own.name)
+        if self._own is not None:
+            self._own.per_node = site.per_node
+        return site
 
     def told(self, gpus: int) -> bool:
         """Tell whether the graph says what its machines are."""

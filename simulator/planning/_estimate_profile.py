@@ -35,10 +35,13 @@ class Values:
 
 
 def values_of(case: Case) -> Values:
-    """Return the values for a step."""
+    """Return the values for a step.
+
+    A user's cluster is none of those whose runs were fitted, so the interval is that of sources left out as a whole,
+    whether the stack is known or not.
+    """
     from simulator.calibration.steps import fitted
 
-    generation, stack = case.generation, case.stack.family
-    known = fitted.known(generation, stack, case.precision)
-    low, high = fitted.band(case.kind, known, generation=generation, stack=stack)
-    return Values(profile=fitted.values(), low=low, high=high, known=known, line=fitted.accuracy_line(known))
+    low, high = fitted.band(case.kind, False)
+    known = fitted.known(case.generation, case.stack.family, case.precision)
+    return Values(profile=fitted.values(), low=low, high=high, known=known, line=fitted.accuracy_line(False))

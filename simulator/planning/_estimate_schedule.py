@@ -108,9 +108,20 @@ def with_orders(graph: "StepGraph", schedule: "Schedule", training: Training, fl
 
 def peak(schedule: "Schedule", stage: int) -> float:
     """Return the activations that a stage holds at its fullest, in microbatches on all its chunks."""
-    ends = "W" if schedule.split else "B"
+    return _most(schedule, stage, "W" if schedule.split else "B") / schedule.chunks
+
+
+def logits(schedule: "Schedule", stage: int) -> int:
+    """Return of how many microbatches a stage with the head holds the logits at its fullest, 1 at least."""
+    ends = [chunk for route in schedule.routes for place, chunk in route[-1:] if place == stage]
+    return max((_most(schedule, stage, "B", chunk) for chunk in ends), default=1)
+
+
+def _most(schedule: "Schedule", stage: int, ends: str, chunk: int | None = None) -> int:
+    """Return how many tasks of a stage have begun and not ended at most."""
     held = most = 0
     for task in schedule.orders[stage]:
-        held += (task.kind == "F") - (task.kind == ends)
-        most = max(most, held)
-    return most / schedule.chunks
+        if chunk in (None, task.chunk):
+            held += (task.kind == "F") - (task.kind == ends)
+            most = max(most, held)
+    return most

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from simulator.accounting import fits
 from simulator.accounting import plan as memory_plan
 from simulator.accounting.fits import Capacity
-from simulator.accounting.memory import StageMemory, account, fullest, in_flight
+from simulator.accounting.memory import GAPS, StageMemory, account, fullest, in_flight
 from simulator.accounting.plan import Plan
 from simulator.calibration.steps.case import Case
 from simulator.calibration.steps.prices import StepPrices
@@ -18,13 +18,14 @@ from simulator.planning._estimate_machine import Desk
 from simulator.planning._estimate_options import Options
 from simulator.planning._estimate_profile import Values, values_of
 from simulator.planning._estimate_question import case_of
-from simulator.planning._estimate_schedule import enough, like, own, peak, with_orders
+from simulator.planning._estimate_schedule import enough, like, logits, own, peak, with_orders
 from workloads.layout import Layout
 from workloads.step_graph import StepGraph
 from workloads.training import PRECISIONS, Training
 from workloads.training_step import build, useful_flops
 
 GIB = 2**30
+Flight = tuple[tuple[float, int], ...]  # by stage, microbatches whose activations and whose logits are held
 MOST_LOOKED = 2048  # GPUs up to which a formula looks at the links: more take seconds
 
 
@@ -159,7 +160,7 @@ def _training(options: Options, case: Case) -> Training:
         return found.replace(software=software)
 
 
-def _graph(options: Options, training: Training) -> tuple[StepGraph, Training, tuple[float, ...]]:
+def _graph(options: Options, training: Training) -> tuple[StepGraph, Training, Flight]:
     """Return the graph, the step that it is that of, and what an own schedule holds in flight by stage."""
     if not options.schedule.endswith(".toml"):
         return build(training), training, ()
@@ -169,18 +170,21 @@ def _graph(options: Options, training: Training) -> tuple[StepGraph, Training, t
     training = training.replace(layout=replace(at, vpp=schedule.chunks), schedule=name)
     flops = useful_flops(training.model, training.seq_len) * training.global_batch
     graph = with_orders(build(enough(name, training)), schedule, training, flops)
-    return graph, training, tuple(peak(schedule, stage) for stage in range(at.pp))
+    flight = tuple((peak(schedule, stage), logits(schedule, stage)) for stage in range(at.pp))
+    return graph, training, flight
 
 
-def _memory(training: Training, flight: tuple[float, ...]) -> tuple[StageMemory, ...]:
+def _memory(training: Training, flight: Flight) -> tuple[StageMemory, ...]:
     """Return the memory of each stage; an own schedule's by what it holds in flight."""
     if not flight:
         return account(memory_plan.of(training))
     plan = memory_plan.of(enough(training.schedule, training))
-    return tuple(
-        replace(stage, activations=stage.activations * held / in_flight(plan, stage.stage))
-        for stage, held in zip(account(plan), flight, strict=True)
-    )
+    found = []
+    for stage, (held, heads) in zip(account(plan), flight, strict=True):
+        kept, loss = stage.activations * held / in_flight(plan, stage.stage), stage.logits * heads
+        more = kept - stage.activations + loss - stage.logits
+        found.append(replace(stage, activations=kept, logits=loss, reserved=stage.reserved + GAPS * more))
+    return tuple(found)
 
 
 def _checked(

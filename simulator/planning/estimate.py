@@ -99,6 +99,12 @@ def answered(step: Step, result: Result, desk: Desk) -> Estimate:
     done = graph.model_flops + _again(step)
     warnings: list[str] = []
     notes: dict[str, str] = {}
+    if not desk.told(gpus):
+        count = f"{step.site.per_node} GPU{'s' * (step.site.per_node > 1)}"
+        warnings.append(
+            f"{step.options.fabric} does not say what its machines are: {count} a machine and "
+            f"{step.site.nic_rate / 1e9:.3g} GB/s a GPU are read off its links"
+        )
     row: dict[str, Any] = {
         "step_s": seconds,
         "low_s": seconds * step.values.low,

@@ -44,5 +44,5 @@ def breakdown(rows: Sequence[Mapping[str, Any]], axes: Axes) -> Axes:
             axes.barh(labels, values, left=left, label=name.replace("exposed_", "exposed "))
             left = [a + b for a, b in zip(left, values, strict=True)]
     axes.set_xlabel("s of one step")
-    axes.legend(fontsize="small", ncols=3)
+    axes.legend(fontsize="small", frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return axes
