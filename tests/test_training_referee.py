@@ -364,9 +364,10 @@ def test_effects_and_worst_runs_are_listed():
 
 
 def test_the_line_under_a_prediction_says_how_it_was_tested():
-    for known, basis, name in ((True, "calibrated", "folds"), (False, "catalogue", "unseen")):
+    for known, name, left_out in ((True, "folds", "configuration"), (False, "unseen", "source")):
         text = fitted.accuracy_line(known)
-        assert text.startswith(f"accuracy: {basis}: {at(('runs', name, 'all'))['mean_error']:.1%} mean error")
+        assert text.startswith(f"accuracy: {at(('runs', name, 'all'))['mean_error']:.1%} mean error")
+        assert f"each {left_out} left out" in text
         assert "90 % interval" in text
 
 

@@ -283,6 +283,40 @@ def test_columns_of_the_row_win_over_the_catalogue():
     assert sum(case.chunk_layers) == 16
 
 
+@pytest.mark.parametrize(
+    ("printed", "name"),
+    [
+        ("H100", "h100-sxm5"),
+        ("NVIDIA H100 80GB HBM3", "h100-sxm5"),
+        ("H100 PCIe", "h100-pcie"),
+        ("NVIDIA A100-SXM4-80GB", "a100-sxm4-80gb"),
+        ("A100 80GB PCIe", "a100-pcie-80gb"),
+        ("GB200 NVL72", "gb200"),
+        ("mi300x", "mi300x"),
+    ],
+)
+def test_names_of_gpus_are_compared_as_a_whole(printed: str, name: str):
+    assert case_of(gpu=printed, gpus="8", interconnect="400 Gb/s IB").system.gpu == name
+
+
+def test_a_gpu_without_a_standard_network_needs_one_between_nodes():
+    assert "interconnect names no network rate" in reason(gpu="H100 PCIe")
+    assert case_of(gpu="H100 PCIe", interconnect="200Gb/s RoCE").system.nic_bandwidth == 25e9
+    assert "a100-sxm4-40gb, a100-sxm4-80gb" in reason(gpu="A100")
+
+
+@pytest.mark.parametrize(
+    ("printed", "layers"), [("meta-llama/Llama-3.1-8B", 32), ("Llama-2-70b-chat-hf", 80), ("GPT3-5B", 24)]
+)
+def test_names_of_models_with_and_without_separators(printed: str, layers: int):
+    assert case_of(model=printed, vp="1").model.layers == layers
+
+
+def test_a_size_is_not_read_as_a_version():
+    """A GPT of 35 billion parameters is not the GPT-3 of 5 billion."""
+    assert "hidden is blank" in reason(model="GPT 35B")
+
+
 # --- the sources' own corrections and habits ---
 
 
@@ -384,9 +418,13 @@ def test_rows_that_print_both_agree_with_the_convention(
     found = rates(source, convention)
     assert len(found) >= rows
     assert median(found) == pytest.approx(1, abs=within)
-    near = sum(
-        abs(one - 1) < 0.04 for one in found
-    )  # early BigScience tables are about 3 % low, says their log
+    if (
+        source == "BigScience"
+    ):  # its first tables print rates of an estimator that its log calls about 3 % low
+        late, early = (sum(abs(one - centre) < 0.005 for one in found) for centre in (1, 1.037))
+        assert (late, early, len(found)) == (66, 18, 85)
+        return
+    near = sum(abs(one - 1) < 0.035 for one in found)
     assert near >= 0.9 * len(found)
 
 

@@ -91,9 +91,12 @@ class Predictor:
             groups.setdefault((setting, pool.half_of(setting, size)), []).append(place)
         for (setting, part), places in groups.items():
             pool = self._pool(family_of(setting.library))
-            answers = pool.predict(setting, part, [asked[place][1] for place in places])
-            for place, answer in zip(places, answers, strict=True):
-                found[place] = answer
+            sizes = list(
+                dict.fromkeys(asked[place][1] for place in places)
+            )  # the same twice is the same to a bit
+            answers = dict(zip(sizes, pool.predict(setting, part, sizes), strict=True))
+            for place in places:
+                found[place] = answers[asked[place][1]]
         return [answer for answer in found if answer is not None]
 
     def _pool(self, family: str) -> "_Pool":

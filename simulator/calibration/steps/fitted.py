@@ -69,11 +69,9 @@ def _band(name: str) -> Band:
 
 def accuracy_line(known: bool) -> str:
     """Return the sentence under a prediction: on what its basis was tested, and how it did."""
-    basis, name, what = (
-        ("calibrated", "folds", "configuration") if known else ("catalogue", "unseen", "source")
-    )
+    name, what = ("folds", "configuration") if known else ("unseen", "source")
     found = accuracy()["runs"][name]
     return (
-        f"accuracy: {basis}: {found['all']['mean_error']:.1%} mean error on {found['all']['runs']:,} measured "
+        f"accuracy: {found['all']['mean_error']:.1%} mean error on {found['all']['runs']:,} measured "
         f"runs, each {what} left out, {found['band']['all']['coverage']:.0%} inside the 90 % interval"
     )

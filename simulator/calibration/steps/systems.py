@@ -36,21 +36,17 @@ def _table() -> list[dict[str, Any]]:
 def _accelerator(printed: str) -> dict[str, Any]:
     if not printed:
         raise UnusableError("gpu is blank: compute and memory rates cannot be known")
-    flat = plain(printed)
+    flat = plain(printed).removeprefix("nvidia")
     for one in _table():
-        if any(_means(flat, start) for start in one["starts"]):
+        if flat in one["called"] or flat == plain(one["name"]):
             return one
     for name in catalogue():
         if flat == plain(name):
             return {"name": name}
-    near = nearest(printed, list(catalogue()))
+    near = [name for name in catalogue() if plain(name).startswith(flat)] or nearest(
+        printed, list(catalogue())
+    )
     raise UnusableError(f"gpu '{printed:.40}' is unknown" + (f"; nearest: {', '.join(near)}" if near else ""))
-
-
-def _means(flat: str, start: str) -> bool:
-    """Tell whether a name begins like one of the table, and not like one with more digits: H1000 is no H100."""
-    longer = start[-1].isdigit() and flat[len(start) :][:1].isdigit()
-    return flat.startswith(start) and not longer
 
 
 def system(row: Row, assumed: list[str]) -> System:

@@ -1,6 +1,7 @@
 """Cells of a row as numbers, and the one way a row is refused."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ class UnusableError(Exception):
 
 def cell(row: Row, column: str) -> str:
     """Return the text of a cell, empty if the row has no such column."""
-    return (row.get(column) or "").strip()
+    return " ".join((row.get(column) or "").split())  # a sentence about it stays one line
 
 
 def number(row: Row, column: str) -> float | None:
@@ -72,9 +73,14 @@ def needed(row: Row, column: str, meaning: str) -> int:
 
 
 def plain(text: str) -> str:
-    """Return a name in lower case without spaces, hyphens and underscores, what is in brackets left out."""
-    name = text.lower().split("(")[0]
-    return "".join(letter for letter in name if letter not in " -_")
+    """Return a name in lower case without its publisher, brackets and separators, but one between digits.
+
+    >>> plain("meta-llama/Llama-2_70B (chat)"), plain("GPT 35B"), plain("GPT3-5B")
+    ('llama2 70b', 'gpt35b', 'gpt3 5b')
+    """
+    name = text.lower().split("(")[0].split("/")[-1]
+    name = re.sub(r"(?<=\d)[ _-]+(?=\d)", "|", name)
+    return re.sub(r"[ _-]", "", name).replace("|", " ")
 
 
 def matches(wanted: Any, have: object) -> bool:
