@@ -218,5 +218,5 @@ def test_thousands_of_gpus_are_no_matter():
     loads = [traffic.load(stage, "ep", "all_to_all") for stage in range(4)]
     loads += [traffic.load(stage, "dp", "all_gather") for stage in range(4)]
     loads += [traffic.boundary(stage, stage + 1) for stage in range(3)]
-    assert perf_counter() - begun < 5  # half a second on an idle machine; the router alone needs a minute
+    assert perf_counter() - begun < 30  # half a second on an idle core; pair by pair it is a minute
     assert all(np.all(load.busy > 0) for load in loads)

@@ -59,4 +59,4 @@ def test_bombs_are_refused_in_time_and_memory(bomb):
     said, peak = done.stdout.split()
     assert said == "refused"
     assert int(peak) < 2**20  # KiB
-    assert time.perf_counter() - start < 20  # s; half of that on an idle core
+    assert time.perf_counter() - start < 120  # s; a tenth of that on an idle core

@@ -263,7 +263,7 @@ def test_bad_files_are_refused_by_name(form, text, fault):
     start = time.process_time()
     with pytest.raises(GraphFault, match=fault):
         build(text, form)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 60  # a hang, not a benchmark
 
 
 def test_all_faults_are_reported_each_with_its_place():

