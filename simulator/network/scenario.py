@@ -78,7 +78,7 @@ def replay_scenario(scenario: Scenario, fold: str = "auto") -> Replay:
     """
     if fold not in ("auto", "on", "off"):
         raise ValueError(f"fold must be auto, on or off, got {fold!r}")
-    return replay(scenario.links, scenario.flows)
+    return replay(scenario.links, scenario.flows, fold=fold)
 
 
 class _Reader:
