@@ -33,7 +33,7 @@ class Replay:
     carried : dict
         Link id to the bytes it carried.
     events : int
-        Instants at which rates changed.
+        Instants at which flows started or ended.
     """
 
     finish: dict[Hashable, float]
@@ -113,7 +113,7 @@ def _compiled(links: Mapping[Hashable, Link], flows: Sequence[Flow], *, fold: bo
         ran = run(lanes)
         finish, carried = ran.finish, ran.carried
     ends: dict[Hashable, float] = dict(zip(ids, finish.tolist(), strict=True))
-    return ends, dict(zip(links, carried.tolist(), strict=True)), ran.solves
+    return ends, dict(zip(links, carried.tolist(), strict=True)), ran.instants
 
 
 def _in_order(flows: Sequence[Flow]) -> list[Flow]:
