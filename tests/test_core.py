@@ -17,8 +17,8 @@ from simulator.network._core_state import FLOWING, HELD, MESSAGES, state_of
 from simulator.network.core import batch, run, together
 from simulator.network.flows import Flow, Link
 from simulator.network.flows import replay as replay_flows
-from simulator.network.lanes import Book
-from simulator.network.live_lanes import NEVER, LiveLanes
+from simulator.network.lanes import NEVER, Book
+from simulator.network.live_lanes import LiveLanes
 from tests._lane_cases import all_to_all, lanes_from, random_lanes, rings, straggling
 from tests._lane_oracle import truth
 from tests.oracle import exact_finish

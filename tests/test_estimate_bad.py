@@ -247,9 +247,9 @@ def test_a_number_that_is_no_count_is_named_with_its_flag(commsim, name, value):
     refused(commsim("estimate", *LLAMA.split(), "--gpus", 16, f"--{name}", value), 2, f"--{name}: '{value}'")
 
 
-def test_more_messages_than_can_be_followed_are_refused(commsim):
-    options = LLAMA.replace("--gbs 16", "--gbs 1024").split()
-    outcome = commsim("estimate", *options, "--gpus", 1024, "--fidelity", "messages")
+def test_more_messages_than_can_be_followed_are_refused(commsim, monkeypatch):
+    monkeypatch.setattr("simulator.engine._replay_lanes.MOST", 1000)
+    outcome = commsim("estimate", *LLAMA.split(), "--gpus", 16, "--fidelity", "messages")
     refused(outcome, 2, "--fidelity messages", "--fidelity fluid")
 
 

@@ -646,16 +646,31 @@ def test_work_beside_keeps_off_the_network_but_waits_for_its_stream(fidelity):
     assert result.messages == (2 if fidelity == "fluid" else 4)
 
 
-def test_too_many_messages_are_refused():
-    layout = Layout(dp=64, pp=2)
-    network = Traffic(_fabrics.build("leaf-spine-400g", 128), layout)
+def sending(ranks: int, times: int) -> tuple[Traffic, StepGraph]:
+    """Return two stages, a machine of each on both leaves, that exchange gradients and send to each other."""
+    layout = Layout(dp=ranks, pp=2)
+    network = Traffic(_fabrics.build("leaf-spine-400g", 2 * ranks), layout)
     graph = both_send()
-    part = chunk(F=[talk(1e9, "dp", stream="dp")] * 50)
+    part = chunk(F=[talk(1e9, "dp", stream="dp")] * times)
     stages = tuple(replace(stage, chunks=(part,)) for stage in graph.stages)
-    ways = (((0, 0), (1, 0)),)
-    many = replace(graph, stages=stages, routes=ways, boundary=Boundary(size=1e9))
-    with pytest.raises(UsageError, match="at most"):
-        run((network, many), 1.0, fidelity="messages")
+    return network, replace(graph, stages=stages, routes=(((0, 0), (1, 0)),), boundary=Boundary(size=1e9))
+
+
+def test_too_many_messages_are_refused(monkeypatch):
+    monkeypatch.setattr("simulator.engine._replay_lanes.MOST", 1000)
+    with pytest.raises(UsageError, match="at most 1,000 are followed"):
+        run(sending(64, 50), 1.0, fidelity="messages")
+
+
+@pytest.mark.parametrize("ranks", [4, 64])
+def test_folded_messages_end_when_all_do(ranks, monkeypatch):
+    case = sending(ranks, 3)
+    whole = run(case, 1.0, fidelity="messages")
+    monkeypatch.setattr("simulator.engine._replay_lanes.PAYS", 0)
+    folded = run(case, 1.0, fidelity="messages")
+    assert folded.messages == whole.messages
+    assert folded.ends_s == pytest.approx(whole.ends_s, rel=1e-12)
+    assert folded.slowed_s == pytest.approx(whole.slowed_s, rel=1e-9, abs=1e-12)
 
 
 def test_a_network_for_other_stages_is_refused():

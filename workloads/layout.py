@@ -113,12 +113,12 @@ class Layout:
 
     def stage_ranks(self, stage: int) -> list[int]:
         """Return the ranks of a stage: tp runs fastest, then cp, then dp, whatever the order on the machine."""
-        return [
-            self.rank(tp=t, cp=c, dp=d, pp=stage)
-            for d in range(self.dp)
-            for c in range(self.cp)
-            for t in range(self.tp)
-        ]
+        first, strides = self.rank(pp=stage), [self.rank(**{axis: 1}) for axis in ("tp", "cp", "dp")]
+        tp, cp, dp = (
+            [stride * place for place in range(degree)]
+            for stride, degree in zip(strides, (self.tp, self.cp, self.dp), strict=True)
+        )
+        return [first + d + c + t for d in dp for c in cp for t in tp]
 
     def groups(self, axis: str, stage: int = 0) -> list[list[int]]:
         """Return all groups of an axis among the ranks of one stage, each in the order of its ring.

@@ -1,10 +1,12 @@
 """The command line: one command a file (``what_if.py`` is ``what-if``), the only place that prints."""
 
+import gc
 from collections.abc import Sequence
 
 from topologies._registry import Registry
 
 COMMANDS = Registry(__name__, __path__)
+COLLECT = (100_000, 40, 20)  # of the garbage collector: a large fabric is millions of objects, none of them garbage
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -15,6 +17,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         The arguments; those of this process if left out.
     """
+    gc.set_threshold(*COLLECT)
     from simulator.cli._main import main
 
     return main(argv)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from math import inf
+from typing import TYPE_CHECKING
 
 from simulator.engine._replay_words import NOWHERE, Beside, Call, Join, Pair, Run, Use, Word, Words
 from simulator.engine._task_places import Place, hops
@@ -11,6 +12,9 @@ from simulator.engine._task_prices import seconds_of, share_of, transfer_of
 from simulator.engine.result import Prices, account
 from workloads.schedules._tasks import groups
 from workloads.step_graph import Block, Collective, Operation, StepGraph, Task, Until
+
+if TYPE_CHECKING:
+    from simulator.engine._replay_home import Home
 
 COMPUTE = "compute"  # the stream of a stage that its tasks run on
 BOUNDARY = "boundary"  # stands for an axis where bytes pass between stages
@@ -38,6 +42,8 @@ class Program:
         By sending and receiving stage, what passes between them.
     times : Counter
         How often in a step, by number of the use.
+    home : Home or None
+        What it sends that meets nothing of others; None until somebody knows the network.
 
     Raises
     ------
@@ -58,6 +64,7 @@ class Program:
         self.variants: dict[tuple[int, Variant], Words] = {}
         self._enact()
         self.sends = dict(self._find_sends())
+        self.home: Home | None = None
 
     def steps(self, stage: int) -> Iterator[tuple[tuple[Task, ...], Variant]]:
         """Yield the tasks of a stage that run together, in order, and which words they follow."""

@@ -61,12 +61,12 @@ class Sharing:
             found |= {("own", number, copy): Link(rate) for copy in range(copies)}
         return found
 
-    def flows(self, number: int, turn: int, after: tuple[Hashable, ...]) -> list[Flow]:
-        """Return a use as one flow; ``turn`` counts how often it was asked for before."""
+    def flow(self, number: int, turn: int, after: tuple[Hashable, ...] = ()) -> Flow:
+        """Return a use as a flow; ``turn`` counts how often it was asked for before."""
         use, load, weights = self._uses[number], self.loads[number], self._weights[number]
         own = ("own", number, turn if use.gap < inf else 0)
         size = load.unit * use.size
-        flow = Flow(
+        return Flow(
             id=(number, turn),
             route=(own, *weights),
             size=size,
@@ -74,18 +74,23 @@ class Sharing:
             latency=0.0,
             weights=(1.0, *(part * use.seconds / size for part in weights.values())),
         )
-        return [flow]
 
-    def busy(self, times: Mapping[int, int], step_s: float) -> dict[Edge, float]:
-        """Return the part of the step that each link was busy, for those that were."""
-        total = self._total(self._uses, times) / step_s if step_s else self._total(self._uses, times)
+    def felt(self, number: int) -> Mapping[Edge, float]:
+        """Return the deciding links of a use and the part of each that it fills on an idle network."""
+        return self._weights[number]
+
+    def busy(self, uses: Iterable[Use], times: Mapping[int, int], step_s: float) -> dict[Edge, float]:
+        """Return the part of a step that some uses keep each link busy, for the links that are."""
+        total = self._total(uses, times) / step_s if step_s else self._total(uses, times)
         return {self._ways.edges[edge]: float(total[edge]) for edge in np.flatnonzero(total)}
 
-    def users(self, times: Mapping[int, int], step_s: float) -> dict[Edge, dict[str, float]]:
+    def users(
+        self, uses: Sequence[Use], times: Mapping[int, int], step_s: float
+    ) -> dict[Edge, dict[str, float]]:
         """Return, for the busiest link of each kind, for which part of the step each axis kept it busy."""
         by_axis = {
-            axis: self._total([use for use in self._uses if use.axis == axis], times)
-            for axis in dict.fromkeys(use.axis for use in self._uses)
+            axis: self._total([use for use in uses if use.axis == axis], times)
+            for axis in dict.fromkeys(use.axis for use in uses)
         }
         total = sum(by_axis.values(), np.zeros(len(self._ways.edges)))
         busiest: dict[tuple[Hashable, Hashable], int] = {}

@@ -4,24 +4,26 @@ A router that searches the whole fabric for each pair needs minutes for thousand
 machine depends on the GPU alone, and what lies between two switches on these two: each is worked out once.
 """
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cached_property
 from zlib import crc32
 
 import networkx as nx
 import numpy as np
 
-from simulator.engine._replay_mesh import Mesh, Piece
+from simulator.engine._replay_exits import Exits
+from simulator.engine._replay_mesh import Edge, Mesh
+from simulator.engine._replay_pieces import Floats, Ints, Pieces
+from simulator.engine._replay_spread import Spread
 from topologies._graph import GraphNode, gpu_nodes
 from topologies._routing import FAST_INSIDE, Router, mix
 
-Exit = tuple[int, GraphNode, int]  # piece from a GPU to a switch outside, that switch, what the way costs
+Join = tuple[int, tuple[int, ...], int]  # places of an exit of one GPU and of another, pieces in the middle
 Part = tuple[int, float]  # piece by number, part of the bytes that takes it
 
 POLICIES = ("spread", "ecmp")
 SPREADING = ("infiniband", "slingshot", "efa")  # networks that spread the packets of one flow
-_ADAPTER = 2**14  # a way through an adapter is dearer than any without, as for `topologies._routing.Router`
 
 
 class Ways:
@@ -55,30 +57,30 @@ class Ways:
         if self.policy not in POLICIES:
             raise ValueError(f"policy '{policy}' is not one of {', '.join(POLICIES)}")
         self.graph = graph
-        self.edges = list(graph.edges)
-        self.number = {edge: number for number, edge in enumerate(self.edges)}
-        self.bandwidth = np.array([graph.edges[edge]["bandwidth_Bps"] for edge in self.edges], dtype=float)
-        self.latency = np.array([graph.edges[edge]["latency_s"] for edge in self.edges], dtype=float)
+        self.edges: list[Edge] = [(tail, head) for tail, heads in graph.adjacency() for head in heads]
+        about = [edge for _, heads in graph.adjacency() for edge in heads.values()]
+        self.bandwidth = np.array([edge["bandwidth_Bps"] for edge in about], dtype=float)
+        self.latency = np.array([edge["latency_s"] for edge in about], dtype=float)
+        self._ahead: dict[GraphNode, list[tuple[GraphNode, int]]] = {node: [] for node in graph}
+        self._behind: dict[GraphNode, list[tuple[GraphNode, int]]] = {node: [] for node in graph}
+        for number, (tail, head) in enumerate(self.edges):
+            self._ahead[tail].append((head, number))
+            self._behind[head].append((tail, number))
         self.gpus = gpu_nodes(graph)
-        about = graph.nodes
-        self.host = [about[gpu].get("host", place) for place, gpu in enumerate(self.gpus)]
-        self._rail = self._rails(graph)
-        self._on_rail = {
-            (self.host[place], rail): place for place, rail in reversed([*enumerate(self._rail)])
-        }
-        self._salt = [mix(crc32(repr(gpu).encode())) for gpu in self.gpus]
+        machine: dict[GraphNode, object] = dict(graph.nodes(data="host"))
+        self.host = [at if machine[gpu] is None else machine[gpu] for at, gpu in enumerate(self.gpus)]
+        self.rail = self._rails(graph)
+        self.on_rail = {(self.host[at], rail): at for at, rail in reversed([*enumerate(self.rail)])}
         self._whole: Router | None = None
-        self._pieces: list[Piece] = [()]
+        self._pieces = Pieces(len(self.edges))
         self._rooms: dict[object, list[GraphNode]] = {}  # by machine; None: what is in none
-        for node in graph:
-            self._rooms.setdefault(about[node].get("host"), []).append(node)
+        for node, host in machine.items():
+            self._rooms.setdefault(host, []).append(node)
         self._outside = self._mesh([node for node in self._rooms.get(None, ()) if node[0] != "gpu"])
         self._inside: dict[object, Mesh | Router] = {}
-        self._exits: dict[tuple[int, bool], list[Exit]] = {}
-        self._class: dict[tuple[tuple[GraphNode, int], ...], int] = {}
-        self._classes: dict[tuple[int, bool], int] = {}
-        self._joins: dict[tuple[int, int], list[tuple[int, int, int]]] = {}  # by classes: exit, exit, piece
-        self._middle: dict[tuple[GraphNode, GraphNode, int], int] = {}
+        self.outs = Exits(self._ahead, self.gpus, machine, self._pieces, out=True)
+        self.ins = Exits(self._behind, self.gpus, machine, self._pieces, out=False)
+        self._joins: dict[tuple[int, int], list[Join]] = {}  # by classes
         self._pairs: dict[tuple[int, int], tuple[Part, ...]] = {}
 
     def parts(self, src: int, dst: int) -> tuple[Part, ...]:
@@ -90,19 +92,40 @@ class Ways:
             Two that are not connected.
         """
         if self.host[src] == self.host[dst]:
-            return self._once(src, dst)
-        relay = self._on_rail.get((self.host[src], self._rail[dst]), src) if self._rail else src
-        if relay != src and self._rail[relay] != self._rail[src]:
-            return self._once(src, relay) + self._between(relay, dst)
+            return self.alone(src, dst)
+        relay = self.on_rail.get((self.host[src], self.rail[dst]), src) if self.rail else src
+        if relay != src and self.rail[relay] != self.rail[src]:
+            return self.alone(src, relay) + self._between(relay, dst)
         return self._between(src, dst)
 
-    def loads(self, amounts: Mapping[int, float]) -> np.ndarray:
-        """Return what an amount on each piece, by number, puts on each edge: shape (edges,)."""
-        total = np.zeros(len(self.edges))
-        for number, amount in amounts.items():
-            for edge, share in self._pieces[number]:
-                total[edge] += amount * share
-        return total
+    def loads(self, src: Ints, dst: Ints, amounts: Floats) -> Floats:
+        """Return what bytes between pairs of GPUs put on each edge.
+
+        Parameters
+        ----------
+        src, dst : array of int
+            GPUs by number, shape (pairs,).
+        amounts : array of float
+            Bytes, shape (pairs,).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (edges,).
+        """
+        if self.policy == "spread":
+            found = [(np.zeros(0, dtype=np.int64), np.zeros(0)), *self._all.terms(src, dst, amounts)]
+            numbers, carried = zip(*found, strict=True)
+            return self._pieces.loads(np.concatenate(numbers), np.concatenate(carried))
+        total: dict[int, float] = defaultdict(float)
+        for one, other, amount in zip(src.tolist(), dst.tolist(), amounts.tolist(), strict=True):
+            for number, part in self.parts(one, other):
+                total[number] += part * amount
+        return self._pieces.loads(np.array([*total], dtype=np.int64), np.array([*total.values()]))
+
+    def spelt(self, pieces: Ints) -> tuple[Ints, Ints, Floats]:
+        """Return how many edges each of some pieces has, these edges by number, and the part of each."""
+        return self._pieces.spelt(pieces)
 
     def shares(self, src: int, dst: int) -> dict[int, float]:
         """Return the edges, by number, from one GPU to another and the part of the bytes on each."""
@@ -124,20 +147,31 @@ class Ways:
             return []
         return [graph.nodes[gpu]["rail"] % rails for gpu in self.gpus]
 
-    def _keep(self, piece: Iterable[tuple[int, float]]) -> int:
-        self._pieces.append(tuple(piece))
-        return len(self._pieces) - 1
+    @cached_property
+    def number(self) -> dict[Edge, int]:
+        """Return the number of each edge."""
+        return {edge: number for number, edge in enumerate(self.edges)}
 
-    def _once(self, src: int, dst: int) -> tuple[Part, ...]:
+    @cached_property
+    def _salt(self) -> list[int]:
+        return [mix(crc32(repr(gpu).encode())) for gpu in self.gpus]
+
+    @cached_property
+    def _all(self) -> Spread:
+        return Spread(self)
+
+    def alone(self, src: int, dst: int) -> tuple[Part, ...]:
         """Return the way inside a machine, or one that the router finds."""
         if (src, dst) not in self._pairs:
             one, other = self.gpus[src], self.gpus[dst]
             room = self._room(src) if self.host[src] == self.host[dst] else self._router()
-            piece = room.piece(one, other, self._bits(src, dst)) if isinstance(room, Mesh) else None
-            if piece is None:
+            way = room.way(one, other, self._bits(src, dst)) if isinstance(room, Mesh) else None
+            numbers = way[1] if way else ()
+            if way is None:
                 router = self._router() if isinstance(room, Mesh) else room
                 piece = tuple((self.number[edge], 1.0) for edge in router.route(one, other))
-            self._pairs[src, dst] = ((self._keep(piece), 1.0),)
+                numbers = (self._pieces.keep(piece),)
+            self._pairs[src, dst] = tuple((number, 1.0) for number in numbers)
         return self._pairs[src, dst]
 
     def _room(self, gpu: int) -> Mesh | Router:
@@ -145,7 +179,7 @@ class Ways:
         host = self.host[gpu]
         if host not in self._inside:
             nodes = self._rooms.get(host, [])
-            wired = any(head[0] == "gpu" for n in nodes if n[0] == "gpu" for head in self.graph.successors(n))
+            wired = any(head[0] == "gpu" for n in nodes if n[0] == "gpu" for head, _ in self._ahead[n])
             self._inside[host] = (
                 Router(self.graph.subgraph(nodes))
                 if wired and len(nodes) > 1
@@ -160,73 +194,37 @@ class Ways:
 
     def _mesh(self, nodes: Sequence[GraphNode]) -> Mesh:
         spread = self.policy == "spread"
-        return Mesh(self.graph, nodes, self.number, self.bandwidth, spread=spread)
+        return Mesh(self._ahead, self._behind, nodes, self.bandwidth, spread=spread, keep=self._pieces.keep)
 
     def _between(self, src: int, dst: int) -> tuple[Part, ...]:
         """Return the way between two machines."""
-        key = (self._exit_class(src, out=True), self._exit_class(dst, out=False))
-        if key not in self._joins:
-            self._joins[key] = self._cheapest(src, dst)
-        joins = self._joins[key]
+        joins = self.joins(src, dst)
         if not joins:
-            return self._once(src, dst)
-        outs, ins = self._exits[src, True], self._exits[dst, False]
+            return self.alone(src, dst)
+        outs, ins = self.outs[src], self.ins[dst]
         if self.policy == "spread":
-            part = 1 / len(joins)
-            return tuple(p for i, m, j in joins for p in ((outs[i][0], part), (m, part), (ins[j][0], part)))
+            each = [(outs[i][0], *middle, ins[j][0]) for i, middle, j in joins]
+            return tuple((number, 1 / len(joins)) for numbers in each for number in numbers)
         bits = self._bits(src, dst)
         i, _, j = joins[bits % len(joins)]
-        middle = self._through(outs[i][1], ins[j][1], mix(bits))
-        return ((outs[i][0], 1.0), (middle, 1.0), (ins[j][0], 1.0))
+        _, middle = self._outside.way(outs[i][1], ins[j][1], mix(bits)) or (0, ())
+        return tuple((number, 1.0) for number in (outs[i][0], *middle, ins[j][0]))
+
+    def joins(self, src: int, dst: int) -> list[Join]:
+        """Return the pairs of exits with the cheapest ways between two machines, none if no way is known."""
+        key = self.outs.kind(src), self.ins.kind(dst)
+        if key not in self._joins:
+            self._joins[key] = self._cheapest(src, dst)
+        return self._joins[key]
+
+    def _cheapest(self, src: int, dst: int) -> list[Join]:
+        found: dict[int, list[Join]] = {}
+        for i, (_, one, up) in enumerate(self.outs[src]):
+            for j, (_, other, down) in enumerate(self.ins[dst]):
+                way = self._outside.way(one, other, 0)
+                if way is not None:
+                    found.setdefault(up + way[0] + down, []).append((i, way[1], j))
+        return found[min(found)] if found else []
 
     def _bits(self, src: int, dst: int) -> int:
         return 0 if self.policy == "spread" else mix(self._salt[src] ^ mix(self._salt[dst]))
-
-    def _cheapest(self, src: int, dst: int) -> list[tuple[int, int, int]]:
-        """Return the pairs of exits with the cheapest ways between them, and what lies in the middle."""
-        found: dict[int, list[tuple[int, int, int]]] = {}
-        for i, (_, one, up) in enumerate(self._exits[src, True]):
-            for j, (_, other, down) in enumerate(self._exits[dst, False]):
-                hops = self._outside.hops(one, other)
-                if hops is not None:
-                    middle = self._through(one, other, 0)
-                    found.setdefault(up + hops + down, []).append((i, middle, j))
-        return found[min(found)] if found else []
-
-    def _through(self, one: GraphNode, other: GraphNode, bits: int) -> int:
-        way = self._outside.choice(one, other, bits) if self.policy == "ecmp" else 0
-        key = (one, other, way)
-        if key not in self._middle:
-            self._middle[key] = self._keep(self._outside.piece(one, other, bits) or ())
-        return self._middle[key]
-
-    def _exit_class(self, gpu: int, *, out: bool) -> int:
-        """Return the class of a GPU: those with the same switches outside at the same cost are alike."""
-        if (gpu, out) not in self._classes:
-            self._exits[gpu, out] = exits = self._find_exits(gpu, out=out)
-            key = tuple((anchor, cost) for _, anchor, cost in exits)
-            self._classes[gpu, out] = self._class.setdefault(key, len(self._class))
-        return self._classes[gpu, out]
-
-    def _find_exits(self, gpu: int, *, out: bool) -> list[Exit]:
-        """Return the cheapest ways from a GPU to the switches outside, or back, not through other GPUs."""
-        graph, start, host = self.graph, self.gpus[gpu], self.host[gpu]
-        onward = graph.successors if out else graph.predecessors
-        ways: dict[GraphNode, tuple[GraphNode, ...]] = {start: (start,)}
-        ahead, found = deque([start]), []
-        while ahead:
-            node = ahead.popleft()
-            for head in onward(node):
-                if head in ways or head[0] == "gpu":
-                    continue
-                ways[head] = (*ways[node], head)
-                if graph.nodes[head].get("host") is None:
-                    found.append(ways[head])
-                elif graph.nodes[head]["host"] == host and len(ways[head]) < len(graph):
-                    ahead.append(head)
-        return [self._exit(way if out else way[::-1], way[-1]) for way in found]
-
-    def _exit(self, way: Sequence[GraphNode], anchor: GraphNode) -> Exit:
-        piece = [(self.number[edge], 1.0) for edge in pairwise(way)]
-        adapters = sum(2 for node in way if node[0] == "nic")
-        return self._keep(piece), anchor, len(piece) + _ADAPTER * adapters

@@ -1,74 +1,185 @@
 """What the stages of a replay share: the network, the mail between virtual stages, the account of delays."""
 
 from collections import Counter
-from collections.abc import Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import simpy
 
-from simulator.engine._replay_messages import Messages
+from simulator.engine._replay_lanes import LaneNetwork, of_bundles, of_messages
 from simulator.engine._replay_program import Program
 from simulator.engine._replay_sharing import Sharing
-from simulator.engine._replay_words import Use
+from simulator.engine._replay_words import NOWHERE, Use
 from simulator.engine._task_places import Place
 from simulator.engine.bundles import Traffic
 from simulator.network.flow_network import FlowNetwork
-from simulator.network.traffic import Flow
 
 Process = Generator[simpy.Event, Any, Any]
 Key = tuple[str, int, Place]  # kind, microbatch, the virtual stage that waits
 Moment = tuple[float, float]  # when bytes were sent and when they are there, s
 
+MANY = 5000  # bundles from which the compiled core pays: loading it takes as long as they do without it
 NOISE = 1e-9  # relative: what rounding may add to a duration
 
 
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A use on its way: its number, when it was asked for, s, what it waited for, the event of its end."""
+
+    number: int
+    asked: float
+    after: tuple[Hashable, ...]
+    ended: simpy.Event
+
+
+class Medium:
+    """The one network that all jobs of a replay send over.
+
+    Parameters
+    ----------
+    env : simpy.Environment
+        Clock in s.
+    uses : sequence of Use
+        Of all jobs, by number.
+    times : mapping
+        How often each happens in all.
+    traffic : Traffic, optional
+        Where the bytes go, by the stages of the uses; without it nobody meets anybody.
+    fidelity : str
+        ``fluid``: a collective is one bundle; ``messages``: what can meet others is all its messages.
+    watched : bool
+        Whether to keep the `Flight` of each use that goes through the network.
+
+    Attributes
+    ----------
+    sharing : Sharing or None
+        What the uses do to the links.
+    networked : set of int
+        Numbers of the uses that the network must be asked for.
+    flights : dict
+        By id of the flow, if watched.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        uses: Sequence[Use],
+        times: Mapping[int, int],
+        traffic: Traffic | None,
+        fidelity: Literal["fluid", "messages"],
+        *,
+        watched: bool = False,
+    ) -> None:
+        each = fidelity == "messages"
+        self._env, self.uses, self.each, self._watched = env, uses, each, watched
+        self.sharing = Sharing(traffic, uses, each=each) if traffic else None
+        self.networked = self.sharing.networked if self.sharing else set()
+        self.flights: dict[Hashable, Flight] = {}
+        self._going: dict[Hashable, simpy.Event] = {}
+        self._lanes: LaneNetwork | None = None
+        self._plain: FlowNetwork | None = None
+        if traffic and self.sharing and self.networked:
+            if each:
+                self._lanes = of_messages(env, traffic, self.sharing, uses, times)
+            elif sum(times[number] for number in self.networked) >= MANY and find_spec("numba"):
+                self._lanes = of_bundles(env, self.sharing, uses, times)
+            else:
+                self._plain = FlowNetwork(env, self.sharing.links(times))
+
+    def ask(
+        self, number: int, turn: int, after: tuple[Hashable, ...], name: Hashable, seconds: float
+    ) -> simpy.Event:
+        """Send a use for the ``turn``-th time; one that meets nobody takes its seconds."""
+        earlier = [self._going[other] for other in after if other in self._going]
+        if earlier:
+            event = self._env.event()
+            start = _Later(partial(self._start, number, turn, seconds), event)
+            self._env.all_of(earlier).callbacks.append(start)
+        else:
+            event = self._start(number, turn, seconds)
+        self._going[name] = event
+        event.callbacks.append(partial(self._ended, name))
+        if self._watched and number in self.networked:
+            self.flights[name] = Flight(number, float(self._env.now), after, event)
+        return event
+
+    def unfinished(self) -> bool:
+        """Tell whether anything that was sent never arrived."""
+        return bool(self._going)
+
+    def _ended(self, name: Hashable, _: simpy.Event) -> None:
+        del self._going[name]
+
+    def _start(self, number: int, turn: int, seconds: float) -> simpy.Event:
+        """Send now; the event of the end has the time as its value."""
+        if self._lanes is not None and number in self._lanes.carried:
+            return self._lanes.ask(number)
+        if number in self.networked and self._plain is not None and self.sharing is not None:
+            return self._plain.transfer(self.sharing.flow(number, turn))
+        return self._env.timeout(seconds, float(self._env.now) + seconds)
+
+
+class _Later:
+    """Starts something when it is called, and passes its end on."""
+
+    def __init__(self, start: Callable[[], simpy.Event], event: simpy.Event) -> None:
+        self._start, self._event = start, event
+
+    def __call__(self, _: simpy.Event) -> None:
+        self._start().callbacks.append(self._pass)
+
+    def _pass(self, ended: simpy.Event) -> None:
+        self._event.succeed(ended.value)
+
+
 class Wire:
-    """All that is sent in a step.
+    """All that is sent by one job, one step after another.
 
     Parameters
     ----------
     env : simpy.Environment
         Clock in s.
     program : Program
-        What every stage does.
-    traffic : Traffic, optional
-        Where the bytes go; without it nobody meets anybody.
-    fidelity : str
-        ``fluid``: a collective is one bundle; ``messages``: what can meet others is all its messages.
+        What every stage does in a step.
+    medium : Medium
+        The network.
+    first : int
+        The number of the job's first use among all of the medium.
 
     Attributes
     ----------
     networked : set of int
-        Numbers of the uses that the network must be asked for.
+        Numbers, in the program, of the uses that the network must be asked for.
     streams : set of (int, str)
         Stages and lanes with any of them.
     slowed : dict
-        By axis, seconds that contention added.
+        By axis, seconds that contention added to the present step.
+    messages : int
+        Of one step.
     """
 
-    def __init__(
-        self,
-        env: simpy.Environment,
-        program: Program,
-        traffic: Traffic | None,
-        fidelity: Literal["fluid", "messages"],
-    ) -> None:
-        uses, self._times, each = program.uses, program.times, fidelity == "messages"
-        self._env = env
-        self._sharing = Sharing(traffic, uses, each=each) if traffic else None
-        self.networked = self._sharing.networked if self._sharing else set()
+    def __init__(self, env: simpy.Environment, program: Program, medium: Medium, first: int = 0) -> None:
+        uses, times = program.uses, program.times
+        self._env, self._medium, self._first = env, medium, first
+        self.networked = {use.number for use in uses if first + use.number in medium.networked}
         self.streams = {(use.stage, use.lane) for use in uses if use.number in self.networked}
-        self.slowed = {use.axis: 0.0 for use in uses}
+        self._axes = tuple(use.axis for use in uses)
+        self._uses = medium.uses[first : first + len(uses)]
+        self._times = {first + number: often for number, often in times.items()}
         self._turns: Counter[int] = Counter()
+        self.begin()
+        self.messages = times.total()
+        if medium.sharing and medium.each:
+            loads = medium.sharing.loads
+            self.messages = sum(loads[number].messages * often for number, often in self._times.items())
+
+    def begin(self) -> None:
+        """Begin a step: no mail, no delays."""
+        self.slowed = dict.fromkeys(self._axes, 0.0)
         self._arrived: dict[Key, Moment | simpy.Event] = {}
-        self._source: Sharing | Messages | None = self._sharing
-        if traffic and each:
-            self._source = Messages(traffic, uses, self.networked, self._times)
-        self._network = FlowNetwork(env, self._source.links(self._times)) if self._source else None
-        self.messages = self._times.total()
-        if self._sharing and each:
-            loads = self._sharing.loads
-            self.messages = sum(loads[number].messages * times for number, times in self._times.items())
 
     def ask(self, use: Use, after: tuple[Hashable, ...] = ()) -> tuple[simpy.Event, Hashable]:
         """Send now, but not before other flows have ended; return the event of the end and the flow's id.
@@ -77,14 +188,10 @@ class Wire:
         """
         turn = self._turns[use.number]
         self._turns[use.number] += 1
-        if use.number in self.networked and self._source is not None:
-            flows = self._source.flows(use.number, turn, after)
-        else:
-            flows = [Flow(id=(use.number, turn), route=(), size=0.0, after=after, latency=use.seconds)]
-        if self._network is None:
-            raise ValueError("a step without a network has nobody to ask")
-        events = [self._network.transfer(flow) for flow in flows]
-        return events[-1], flows[-1].id
+        sent = use.number != NOWHERE
+        number = self._first + use.number if sent else NOWHERE
+        name: Hashable = (number, turn) if sent else (NOWHERE, self._first, turn)
+        return self._medium.ask(number, turn, after, name, use.seconds), name
 
     def count(self, use: Use, seconds: float) -> None:
         """Count what a use took, so that it is known how much longer than on an idle network this was."""
@@ -108,13 +215,11 @@ class Wire:
         return found
 
     def busy(self, step_s: float) -> dict[Hashable, float]:
-        """Return the part of a step that each link was busy."""
-        return self._sharing.busy(self._times, step_s) if self._sharing and step_s else {}
+        """Return the part of a step that the job keeps each link busy."""
+        sharing = self._medium.sharing
+        return sharing.busy(self._uses, self._times, step_s) if sharing and step_s else {}
 
     def users(self, step_s: float) -> Mapping[Hashable, Mapping[str, float]]:
         """Return, for the busiest link of each kind, the part of a step that each axis kept it busy."""
-        return self._sharing.users(self._times, step_s) if self._sharing and step_s else {}
-
-    def unfinished(self) -> bool:
-        """Tell whether anything that was sent never arrived."""
-        return bool(self._network and self._network.unfinished())
+        sharing = self._medium.sharing
+        return sharing.users(self._uses, self._times, step_s) if sharing and step_s else {}

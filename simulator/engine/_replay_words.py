@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from math import inf
 
 from workloads.step_graph import Until
@@ -49,12 +50,13 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold the compute stream: seconds, and where they go by account."""
+    """Hold the compute stream: seconds, where they go by account, by axis those that contention added."""
 
     seconds: float
     parts: tuple[tuple[str, float], ...]
     name: str
     kind: str = "compute"
+    slowed: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +104,19 @@ def settle(words: Iterable[Word], networked: Container[int], *, merge: bool) -> 
     merge : bool
         Whether runs that follow each other become one, so that they cost one event.
     """
+    found = [_settled(word, networked) for word in words]
+    return merged(found) if merge else tuple(found)
+
+
+def merged(words: Iterable[Word]) -> Words:
+    """Return words in which runs that follow each other are one."""
     found: list[Word] = []
-    for word in words:
-        settled = _settled(word, networked)
-        before = found[-1] if found else None
-        if merge and isinstance(settled, Run) and isinstance(before, Run):
-            found[-1] = _sum((before, settled))
+    for runs, members in groupby(words, key=lambda word: isinstance(word, Run)):
+        several = list(members)
+        if runs and len(several) > 1:
+            found.append(_sum(word for word in several if isinstance(word, Run)))
         else:
-            found.append(settled)
+            found += several
     return tuple(found)
 
 
@@ -127,12 +134,16 @@ def _settled(word: Word, networked: Container[int]) -> Word:
 
 def _sum(runs: Iterable[Run]) -> Run:
     parts: dict[str, float] = {}
+    slowed: dict[str, float] = {}
     names = []
     for run in runs:
         names.append(run.name)
         for account, seconds in run.parts:
             parts[account] = parts.get(account, 0.0) + seconds
-    return Run(sum(parts.values()), tuple(parts.items()), names[0] if names else "")
+        for axis, seconds in run.slowed:
+            slowed[axis] = slowed.get(axis, 0.0) + seconds
+    seconds = sum(parts.values())
+    return Run(seconds, tuple(parts.items()), names[0] if names else "", slowed=tuple(slowed.items()))
 
 
 def _together(runs: Iterable[Run], calls: Iterable[Run]) -> Run:

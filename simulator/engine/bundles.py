@@ -16,6 +16,7 @@ from workloads.layout import Layout
 MESHES = ("xgmi", "nvlink_mesh")  # where each pair of GPUs of a machine has a link of its own
 RINGS = ("all_reduce", "all_gather", "reduce_scatter", "send_recv", "broadcast", "reduce")
 _STARS = ("gather", "scatter")
+_Count = tuple[np.ndarray, np.ndarray, int, int]  # edges, messages on each, rings, pairs of ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +89,10 @@ class Traffic:
         self.ways = ways or Ways(graph)
         number = {gpu: at for at, gpu in enumerate(self.ways.gpus)}
         self._gpu = [number[node] for node in place(graph, layout.world, placement)]
+        self._seats = np.array(self._gpu)
         self._meshed = graph.graph.get("intra") in MESHES
-        self._counted: dict[tuple[int, str, str], tuple[np.ndarray, int, int]] = {}
+        self._counted: dict[tuple[int, str, str], _Count] = {}
+        self._loads: dict[tuple[int, str, str], Load] = {}
 
     def groups(self, axis: str, stage: int) -> list[list[int]]:
         """Return the GPUs of all groups of an axis that have a rank in a stage, machine by machine."""
@@ -131,26 +134,24 @@ class Traffic:
         pattern = "ring" if op in RINGS else op
         if pattern not in ("ring", "all_to_all", *_STARS):
             raise UsageError(f"no traffic is known for the operation '{op}' of axis '{axis}'")
-        key = (stage, axis, pattern)
-        if key not in self._counted:
-            self._counted[key] = self._count(stage, axis, pattern)
-        total, channels, pairs = self._counted[key]
-        size = self.layout.size(axis)
-        unit, steps = _unit(op, size)
-        return self._loaded(total, unit / channels, pairs * steps)
+        if (stage, axis, op) not in self._loads:
+            key = (stage, axis, pattern)
+            if key not in self._counted:
+                self._counted[key] = self._count(stage, axis, pattern)
+            edges, counts, channels, pairs = self._counted[key]
+            unit, steps = _unit(op, self.layout.size(axis))
+            self._loads[stage, axis, op] = self._loaded(edges, counts, unit / channels, pairs * steps)
+        return self._loads[stage, axis, op]
 
     def boundary(self, source: int, target: int) -> Load:
         """Return what one stage puts on the links when each of its ranks sends to its peer of another."""
         key = (source, f"to {target}", "send")
-        if key not in self._counted:
-            amounts: dict[int, float] = defaultdict(float)
-            pairs = list(self.peers(source, target))
-            for src, dst in pairs:
-                for piece, part in self.ways.parts(src, dst):
-                    amounts[piece] += part
-            self._counted[key] = (self.ways.loads(amounts), 1, len(pairs))
-        total, _, messages = self._counted[key]
-        return self._loaded(total, 1.0, messages)
+        if key not in self._loads:
+            src, dst = (self._seats[self.layout.stage_ranks(stage)] for stage in (source, target))
+            total = self.ways.loads(src, dst, np.ones(len(src)))
+            edges = np.flatnonzero(total)
+            self._loads[key] = self._loaded(edges, total[edges], 1.0, len(src))
+        return self._loads[key]
 
     def peers(self, source: int, target: int) -> Iterator[tuple[int, int]]:
         """Yield the GPU of each rank of a stage with that of its peer in another one."""
@@ -162,31 +163,32 @@ class Traffic:
         """Return the GPUs of a stage."""
         return {self._gpu[rank] for rank in self.layout.stage_ranks(stage)}
 
-    def _count(self, stage: int, axis: str, pattern: str) -> tuple[np.ndarray, int, int]:
+    def _count(self, stage: int, axis: str, pattern: str) -> _Count:
         """Return the messages on each edge at a time, over how many rings, and pairs of ranks that talk."""
-        amounts: dict[int, float] = defaultdict(float)
-        parts, own = self.ways.parts, self.senders(stage)
-        channels, talking = 1, 0
+        channels, heads, tails, sizes = 1, [], [], []
         for group in self.groups(axis, stage):
+            members = np.array(group)
             if pattern == "ring":
-                rings = self.rings(group)
+                rings = np.array(self.rings(group))
                 channels = len(rings)
-                pairs = [(a, b) for ring in rings for a, b in zip(ring, ring[1:] + ring[:1], strict=True)]
+                pairs = rings.ravel(), np.roll(rings, -1, axis=1).ravel()
             elif pattern == "all_to_all":
-                pairs = [(a, b) for a in group for b in group]
+                pairs = np.repeat(members, len(group)), np.tile(members, len(group))
             else:
-                pairs = [(a, group[0]) if pattern == "gather" else (group[0], a) for a in group]
-            at_a_time = 1.0 if pattern == "ring" else 1 / max(1, len(group) - 1)
-            for src, dst in pairs:
-                if src != dst and src in own:
-                    talking += 1
-                    for piece, part in parts(src, dst):
-                        amounts[piece] += part * at_a_time
-        return self.ways.loads(amounts), channels, talking
-
-    def _loaded(self, total: np.ndarray, unit: float, messages: int) -> Load:
+                center = np.full(len(group), group[0])
+                pairs = (members, center) if pattern == "gather" else (center, members)
+            tails.append(pairs[0])
+            heads.append(pairs[1])
+            sizes.append(np.full(len(pairs[0]), 1.0 if pattern == "ring" else 1 / max(1, len(group) - 1)))
+        src, dst, amounts = (np.concatenate(parts) for parts in (tails, heads, sizes))
+        own = np.zeros(len(self.ways.gpus), dtype=bool)
+        own[[*self.senders(stage)]] = True
+        talk = np.flatnonzero((src != dst) & own[src])
+        total = self.ways.loads(src[talk], dst[talk], amounts[talk])
         edges = np.flatnonzero(total)
-        counts = total[edges]
+        return edges, total[edges], channels, len(talk)
+
+    def _loaded(self, edges: np.ndarray, counts: np.ndarray, unit: float, messages: int) -> Load:
         return Load(
             edges=edges,
             counts=counts,

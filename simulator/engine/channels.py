@@ -8,13 +8,14 @@ References
 .. [1] NVIDIA/nccl 2.23, src/graph/search.cc: paired rings that cross NICs.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from math import gcd, inf
 from types import ModuleType
 
 import networkx as nx
 
 from simulator.collectives._alpha_beta import AlphaBeta
+from simulator.engine._collective_lanes import messages_of
 from simulator.engine._loads import Loads
 from simulator.engine._paths import Routes
 from simulator.engine.collective import FIDELITIES, CollectiveRun, Fidelity, outcome, run
@@ -51,12 +52,13 @@ def run_rings(
     fidelity: Fidelity = "formula",
     alpha: float = 0.0,
     router: Routes | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> CollectiveRun:
     """Return how long a ring algorithm takes with its bytes spread over several turned rings.
 
     Parameters
     ----------
-    graph, module, ranks, size, fidelity, alpha, router
+    graph, module, ranks, size, fidelity, alpha, router, progress
         As `simulator.engine.collective.run`.
     channels : int
         Rings; 1 is the plain algorithm.
@@ -68,7 +70,9 @@ def run_rings(
     """
     per_node = int(graph.graph.get("gpus_per_node") or 1)
     if channels <= 1 or ranks <= per_node:
-        return run(graph, module, ranks, size, fidelity=fidelity, alpha=alpha, router=router)
+        return run(
+            graph, module, ranks, size, fidelity=fidelity, alpha=alpha, router=router, progress=progress
+        )
     if fidelity not in FIDELITIES:
         raise UsageError(f"unknown fidelity '{fidelity}'", hint=", ".join(FIDELITIES))
     if ranks % per_node:
@@ -85,7 +89,7 @@ def run_rings(
         )
         for channel in range(channels)
     ]
-    return outcome(plans[0].paths, [plan.loads for plan in plans], _seconds(plans, fidelity))
+    return outcome(plans[0].paths, [plan.loads for plan in plans], _seconds(plans, fidelity, progress))
 
 
 def outline(
@@ -117,17 +121,15 @@ def outline(
     return outcome(firsts[0][0].paths, [one for _, one in firsts], seconds, times=steps)
 
 
-def _seconds(plans: list[Plan], fidelity: Fidelity) -> float:
+def _seconds(plans: list[Plan], fidelity: Fidelity, progress: Callable[[int], object] | None) -> float:
     if fidelity == "formula":
         return max(plan.formula() for plan in plans)
+    if fidelity == "messages":
+        return messages_of(plans, progress)[0]
     links: dict[Hashable, Link] = {}
     flows: list[Flow] = []
     for channel, plan in enumerate(plans):
-        links |= plan.links()
-        if fidelity == "fluid":
-            flow, own = plan.bundle(channel)
-            links |= own
-            flows.append(flow)
-        else:
-            flows += plan.messages(channel)
+        flow, own = plan.bundle(channel)
+        links |= plan.links() | own
+        flows.append(flow)
     return replay(links, flows).makespan

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import networkx as nx
 
+from simulator.engine._collective_lanes import Tally, messages_of
 from simulator.engine._loads import Loads
 from simulator.engine._paths import Edge, Paths, Routes
 from simulator.engine.collective_plan import Plan, lay
@@ -57,6 +58,7 @@ def run(
     alpha: float = 0.0,
     gamma: float = 0.0,
     router: Routes | None = None,
+    progress: Callable[[int], object] | None = None,
     **given: Any,
 ) -> CollectiveRun:
     """Return how long a collective takes on an otherwise idle fabric, and what it loads.
@@ -73,7 +75,7 @@ def run(
         Bytes, as nccl-tests counts them.
     fidelity : str
         ``formula``: the closed form on the slowest path; ``fluid``: one bundle of bytes on all links;
-        ``messages``: each message a flow of its own.
+        ``messages``: each message by itself.
     placement : sequence of int, optional
         The GPU of each rank; by default rank i sits on the i-th GPU.
     alpha : float
@@ -82,6 +84,8 @@ def run(
         Time to reduce one byte, s.
     router : Routes, optional
         Chooses among ways; by default fewest hops, equal ones by a hash.
+    progress : callable, optional
+        Called now and then with how many messages have ended, where there are many.
     **given
         Options of the algorithm. What it could know from the fabric is taken from there unless given: the
         number of packets, the shape of a torus or of machines, the links of each level, the cables to
@@ -92,14 +96,18 @@ def run(
     UsageError
         A fidelity, an option or a placement that there is not, or a number out of range.
     InfeasibleError
-        Fewer GPUs than ranks, or no switch that reduces where the algorithm needs one.
+        Fewer GPUs than ranks, no switch that reduces where the algorithm needs one, or more messages than fit
+        into memory.
     """
     if fidelity not in FIDELITIES:
         raise UsageError(f"unknown fidelity '{fidelity}'", hint=", ".join(FIDELITIES))
     plan = lay(
         graph, module, ranks, size, placement=placement, alpha=alpha, gamma=gamma, router=router, **given
     )
-    return outcome(plan.paths, [plan.loads], _SECONDS[fidelity](plan))
+    if fidelity == "messages":
+        seconds, counted = messages_of([plan], progress)
+        return outcome(plan.paths, counted or [plan.loads], seconds)
+    return outcome(plan.paths, [plan.loads], plan.formula() if fidelity == "formula" else _fluid(plan))
 
 
 def _fluid(plan: Plan) -> float:
@@ -107,25 +115,14 @@ def _fluid(plan: Plan) -> float:
     return replay(plan.links() | own, [flow]).makespan
 
 
-def _messages(plan: Plan) -> float:
-    return replay(plan.links(), plan.messages()).makespan
-
-
-_SECONDS: dict[str, Callable[[Plan], float]] = {
-    "formula": Plan.formula,
-    "fluid": _fluid,
-    "messages": _messages,
-}
-
-
-def outcome(paths: Paths, parts: Sequence[Loads], seconds: float, times: int = 1) -> CollectiveRun:
+def outcome(paths: Paths, parts: Sequence[Loads | Tally], seconds: float, times: int = 1) -> CollectiveRun:
     """Return what loads that run side by side come to.
 
     Parameters
     ----------
     paths : Paths
         Between the ranks.
-    parts : sequence of Loads
+    parts : sequence of Loads or Tally
         What each part puts on the links.
     seconds : float
         From the start to the last byte, s.

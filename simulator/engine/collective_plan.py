@@ -13,9 +13,11 @@ import networkx as nx
 from simulator.collectives._alpha_beta import AlphaBeta, Message
 from simulator.collectives._options import accepted, check_options, options
 from simulator.collectives._rounds import near_square
+from simulator.engine._collective_repeats import Repeated, rounds_of_ring
+from simulator.engine._collective_sheet import Roads
 from simulator.engine._loads import Loads
 from simulator.engine._order import Order, phases
-from simulator.engine._paths import Edge, Paths, Routes
+from simulator.engine._paths import Edge, Routes
 from simulator.engine.placement import place
 from simulator.errors import UsageError
 from simulator.network.flows import Flow, Link
@@ -34,7 +36,7 @@ class Plan:
         Ranks that take part.
     size : float
         Bytes, as nccl-tests counts them.
-    paths : Paths
+    paths : Roads
         Between the ranks.
     alpha, gamma : float
         Start-up of a message in software, s, on top of its path's latency; time to reduce one byte, s.
@@ -45,7 +47,7 @@ class Plan:
     module: ModuleType
     ranks: int
     size: float
-    paths: Paths
+    paths: Roads
     alpha: float
     gamma: float
     options: dict[str, Any]
@@ -61,6 +63,9 @@ class Plan:
     @cached_property
     def loads(self) -> Loads:
         """Return what all phases put on the links."""
+        rounds = rounds_of_ring(self.module)
+        if rounds and self.ranks > 1:
+            return Repeated(self.paths, next(self.phases()), rounds * (self.ranks - 1))
         loads = Loads(self.paths)
         for phase in self.phases():
             loads.add(phase)
@@ -201,7 +206,7 @@ def lay(
             raise UsageError(f"{what} must be a number from {least} on, got {number}")
     check_options(module, given)
     nodes = place(graph, ranks, placement, given.get("servers") or 0)
-    paths = Paths(graph, nodes, router or Router(graph), outside=given.get("switch_levels", 1) > 1)
+    paths = Roads(graph, nodes, router or Router(graph), outside=given.get("switch_levels", 1) > 1)
     shape = {} if "shape" in given or placement is not None else _shape(graph, module, ranks)
     plan = Plan(
         module=module, ranks=ranks, size=size, paths=paths, alpha=alpha, gamma=gamma, options=shape | given

@@ -40,7 +40,9 @@ def place(
             f"a placement of {ranks} ranks must name {ranks} different GPUs of 0 to {len(gpus) - 1}"
         )
     homes: list[GraphNode] = sorted(node for node, kind in graph.nodes(data="kind") if kind == "server")
-    homes = homes or [gpu for number, gpu in enumerate(gpus) if number not in set(chosen)]
+    if not homes:
+        taken = set(chosen)
+        homes = [gpu for number, gpu in enumerate(gpus) if number not in taken]
     if servers > len(homes):
         raise InfeasibleError(f"{servers} servers need as many places, the fabric has {len(homes)} left")
     return tuple(gpus[number] for number in chosen) + tuple(homes[:servers])

@@ -21,14 +21,9 @@ ahead of the clock and hand times to each other. All else asks the network when 
 
 from typing import Literal
 
-import simpy
-
-from simulator.engine._replay_program import Program
-from simulator.engine._replay_stage import Stage
-from simulator.engine._replay_wire import Wire
 from simulator.engine.bundles import Traffic
-from simulator.engine.result import Prices, Result, broken_down
-from simulator.errors import CheckError, UsageError
+from simulator.engine.jobs import Job, replay_jobs
+from simulator.engine.result import Prices, Result
 from workloads.step_graph import StepGraph
 
 
@@ -70,36 +65,6 @@ def replay(
     .. [1] Casanova et al., Versatile, scalable, and accurate simulation of distributed applications and
        platforms, JPDC 74(10), 2014: flows that share links max-min fair.
     """
-    if fidelity not in ("fluid", "messages"):
-        raise UsageError(f"no replay with fidelity '{fidelity}'", hint="fluid, messages")
-    if fidelity == "messages" and network is None:
-        raise UsageError("messages need a network to cross")
-    if network is not None and network.layout.pp != len(graph.stages):
-        raise ValueError(f"{len(graph.stages)} stages on a layout of {network.layout.pp}")
-    env = simpy.Environment()
-    program = Program(graph, prices)
-    wire = Wire(env, program, network, fidelity)
-    blocking = graph.boundary.blocking
-    stages = [
-        Stage(env, number, program, wire, blocking=blocking, spans=spans)
-        for number in range(len(graph.stages))
-    ]
-    for stage in stages:
-        env.process(stage.run())
-    env.run()
-    blocked = [f"stage {stage.number} waits for {stage.waits}" for stage in stages if stage.waits]
-    if blocked:
-        raise CheckError(f"the schedule blocks itself: {'; '.join(blocked[:4])}")
-    if wire.unfinished():
-        raise CheckError("a transfer of the step never ended")
-    step_s, spent = broken_down([stage.accounts for stage in stages], [stage.now for stage in stages])
-    return Result(
-        step_s=step_s,
-        breakdown_s=spent,
-        link_busy=wire.busy(step_s),
-        link_axes=wire.users(step_s),
-        messages=wire.messages,
-        spans=tuple(span for stage in stages for span in stage.spans),
-        slowed_s=wire.slowed,
-        ends_s=tuple(stage.now for stage in stages),
-    )
+    job = Job(graph=graph, prices=prices, traffic=network)
+    (found,) = replay_jobs((job,), fidelity=fidelity, spans=spans)
+    return found.step

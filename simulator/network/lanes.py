@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+NEVER = 1 << 60  # messages of a lane that is held: more than any run has
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -88,8 +89,9 @@ class Lanes:
 
     @property
     def messages(self) -> int:
-        """Return how many messages all lanes send."""
-        whole = np.add.reduceat(self.programmes.count, self.programmes.start[:-1])
+        """Return how many messages all lanes send, those of held ones left out."""
+        counts = np.where(self.programmes.count < NEVER, self.programmes.count, 0)
+        whole = np.add.reduceat(counts, self.programmes.start[:-1])
         return int(whole[self.programme].sum())
 
 

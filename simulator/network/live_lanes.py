@@ -13,7 +13,6 @@ from simulator.network._core_state import CULPRIT, ENDED, HELD, MESSAGES, STATUS
 from simulator.network.lanes import Ints, Lanes
 
 SLICE = 1_000_000  # messages between two looks at the keyboard and the progress bar
-NEVER = 1 << 60  # messages of a held lane: more than any run has
 _AFTER_ALL_OTHERS = EventPriority(9)  # of the events of one instant; SimPy itself uses 0 and 1
 
 

@@ -90,7 +90,7 @@ class Carried:
 _INSIDE, _PORT, _CORE = 0, 1, 2
 
 
-def _places(graph: nx.DiGraph, edges: list[tuple[object, object]]) -> np.ndarray:
+def _places(graph: nx.DiGraph, edges: Sequence[tuple[object, object]]) -> np.ndarray:
     """Return of each edge whether it lies inside a machine, leaves or enters one, or joins what is in none."""
     hosts = dict(graph.nodes(data="host"))
     inside = [(hosts[tail] is not None, hosts[head] is not None) for tail, head in edges]

@@ -34,6 +34,7 @@ class Desk:
     times: Times = field(init=False)
     _own: Own | None = field(init=False)
     _ways: "dict[int, Ways]" = field(default_factory=dict)
+    _traffic: "Traffic | None" = None  # of the last layout: it is asked for by the prices and by the engine
 
     def __post_init__(self) -> None:
         self._own = Own(self.place) if self.place.profile else None
@@ -89,10 +90,12 @@ class Desk:
         from simulator.engine._replay_ways import Ways
         from simulator.engine.bundles import Traffic
 
-        graph = self.graph(layout.world)
-        if layout.world not in self._ways:
-            self._ways[layout.world] = Ways(graph)
-        return Traffic(graph, layout, ways=self._ways[layout.world])
+        if self._traffic is None or self._traffic.layout != layout:
+            graph = self.graph(layout.world)
+            if layout.world not in self._ways:
+                self._ways[layout.world] = Ways(graph)
+            self._traffic = Traffic(graph, layout, ways=self._ways[layout.world])
+        return self._traffic
 
 
 def _tells(attributes: Mapping[str, Any]) -> bool:

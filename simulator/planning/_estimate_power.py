@@ -8,7 +8,7 @@ from simulator.accounting.energy import link_power
 from topologies import _fabrics
 from topologies._catalogue import find, links, switches
 
-_INSIDE = ("nvswitch", "pcie", "cpu", "gpu", "server")
+_INSIDE = ("nvswitch", "pcie", "cpu", "gpu", "server", "nic")
 
 
 def network_power(graph: nx.DiGraph) -> float:
@@ -21,10 +21,11 @@ def network_power(graph: nx.DiGraph) -> float:
         return 0.0
     switch = find(switches(), str(table["switch"]))
     cable = find(links(), str(table["cable"])) if "cable" in table else None
-    kinds = dict(graph.nodes(data="kind"))
+    outside = {node for node, kind in graph.nodes(data="kind") if kind not in _INSIDE}
     ends: Counter[int] = Counter()
-    for tail, head, cables in graph.edges(data="cables", default=1):
-        outside = [kinds[node] not in (*_INSIDE, "nic") for node in (tail, head)]
-        if any(outside):
-            ends[sum(outside)] += cables
+    for tail, heads in graph.adjacency():
+        for head, edge in heads.items():
+            number = (tail in outside) + (head in outside)
+            if number:
+                ends[number] += edge.get("cables", 1)
     return sum(count / 2 * link_power(switch, cable, ends=number) for number, count in ends.items())

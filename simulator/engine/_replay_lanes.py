@@ -1,0 +1,241 @@
+"""The compiled network of a replay: each use some senders that a starter lets go, and a lane that ends with them."""
+
+from collections import defaultdict, deque
+from collections.abc import Hashable, Mapping, Sequence
+from math import inf
+
+import numpy as np
+import simpy
+
+from simulator.engine._replay_patterns import NOBODY, Floats, Ints, Pattern, Routes, pattern_of
+from simulator.engine._replay_sharing import Sharing
+from simulator.engine._replay_words import Use
+from simulator.engine._replay_writer import Writer
+from simulator.engine.bundles import Traffic
+from simulator.errors import UsageError
+from simulator.network.folding import fold
+from simulator.network.lanes import NEVER, Lanes
+from simulator.network.live_lanes import LiveLanes
+
+MOST = 2_000_000_000  # messages that are followed: some minutes
+COPIES = 4  # sends between two stages that may be under way at a time; the next one waits in the queue
+PAYS = 50_000  # messages from which it pays to look for symmetry
+_ROUNDING = 1e-9
+Copy = tuple[int, int]  # a use by number, and which of those that may be under way side by side
+
+
+class LaneNetwork:
+    """Senders of all uses of a step that share links, on SimPy's clock.
+
+    A use that can meet others is a set of lanes, written once. Asking for it nudges a starter, and when all of
+    its lanes have sent once more, the event of the asking succeeds. Copies of a use that may overlap have
+    lanes of their own.
+
+    Parameters
+    ----------
+    env : simpy.Environment
+        Clock in s.
+    bandwidth : numpy.ndarray of float64
+        Of the links by number, bytes/s, shape (links,).
+    patterns : mapping of int to Pattern
+        What each use does, by its number.
+    copies : mapping of int to int
+        Of each, how many may be under way at a time.
+    times : mapping of int to int
+        How often each happens.
+    streams : mapping of int to hashable
+        Uses of one stream are never under way at the same time.
+    folded : bool
+        Whether to simulate one of each class of senders that nobody can tell apart.
+
+    Attributes
+    ----------
+    carried : frozenset of int
+        Numbers of the uses that meet others on a link; all others take what they take on an idle network.
+    classes : int
+        Lanes that are simulated.
+
+    Raises
+    ------
+    UsageError
+        More messages than can be followed.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        bandwidth: Floats,
+        patterns: Mapping[int, Pattern],
+        copies: Mapping[int, int],
+        times: Mapping[int, int],
+        streams: Mapping[int, Hashable],
+        *,
+        folded: bool,
+    ) -> None:
+        self._env = env
+        self._steps = {number: 1 if one.senders > 1 else one.steps for number, one in patterns.items()}
+        self._free = {number: deque(range(copies[number])) for number in patterns}
+        self._queue: dict[int, deque[simpy.Event]] = {number: deque() for number in patterns}
+        self._going: dict[Copy, simpy.Event] = {}
+        place, few = _deciding(bandwidth, patterns, copies, streams)
+        met = {number: one for number, one in patterns.items() if (place[one.ways.edges] != NOBODY).any()}
+        self.carried = frozenset(met)
+        if not met:
+            return
+        lanes, starters, watched, marks = _written(few, place, met, copies, times)
+        standing: Ints = np.arange(len(lanes.programme))
+        if folded:
+            quotient = fold(lanes, marks)
+            lanes, standing = quotient.lanes, quotient.lane_class
+        self.classes = len(lanes.programme)
+        if lanes.messages > MOST:
+            raise UsageError(
+                f"--fidelity messages: {lanes.messages:,} messages that can meet others, at most {MOST:,} "
+                "are followed",
+                where="--fidelity",
+                hint="--fidelity fluid",
+            )
+        self._starter = {copy: int(standing[lane]) for copy, lane in starters.items()}
+        self._watched = {int(standing[lane]): copy for copy, lane in watched.items()}
+        held, heard = (np.array([*found], np.int64) for found in (self._starter.values(), self._watched))
+        self._live = LiveLanes(env, lanes, held, heard, self._tell)
+
+    def ask(self, number: int) -> simpy.Event:
+        """Start a use now; return the event of its end, whose value is that time in s.
+
+        Where as many as there are copies are under way, it starts when the first of them has ended.
+        """
+        event = self._env.event()
+        if self._free[number]:
+            self._begin(number, event)
+        else:
+            self._queue[number].append(event)
+        return event
+
+    def _begin(self, number: int, event: simpy.Event) -> None:
+        copy = self._free[number].popleft()
+        self._going[number, copy] = event
+        self._live.nudge(self._starter[number, copy])
+
+    def _tell(self, lane: int, sent: int) -> None:
+        number, copy = self._watched[lane]
+        if sent % self._steps[number]:
+            return  # some of its messages are to come
+        self._going.pop((number, copy)).succeed(float(self._env.now))
+        self._free[number].append(copy)
+        if self._queue[number]:
+            self._begin(number, self._queue[number].popleft())
+
+
+def of_bundles(
+    env: simpy.Environment, sharing: Sharing, uses: Sequence[Use], times: Mapping[int, int]
+) -> LaneNetwork:
+    """Return a network on which each use is one bundle of bytes on the links that decide."""
+    places: dict[Hashable, int] = {}
+    patterns = {}
+    for number in sorted(sharing.networked):
+        use, felt = uses[number], sharing.felt(number)
+        size = sharing.loads[number].unit * use.size
+        edges = np.array([places.setdefault(edge, len(places)) for edge in felt], np.int64)
+        # links are counted in time, capacity 1: of its seconds a use fills a part of each
+        shares = np.array([*felt.values()], float) * use.seconds / size
+        patterns[number] = Pattern(
+            size=size,
+            steps=1,
+            ways=Routes(start=np.array([0, len(felt)]), edges=edges, shares=shares),
+            route=np.zeros((1, 1), np.int64),
+            delay=np.zeros((1, 1)),
+            givers=(),
+            cap=np.full((1, 1), size / use.seconds),
+        )
+    copies = {number: times[number] if uses[number].gap < inf else 1 for number in patterns}
+    return LaneNetwork(env, np.ones(len(places)), patterns, copies, times, _streams(uses), folded=False)
+
+
+def of_messages(
+    env: simpy.Environment,
+    traffic: Traffic,
+    sharing: Sharing,
+    uses: Sequence[Use],
+    times: Mapping[int, int],
+    *,
+    folds: bool | None = None,
+) -> LaneNetwork:
+    """Return a network on which each message of a use that can meet others is sent."""
+    patterns = {number: pattern_of(traffic, uses[number]) for number in sorted(sharing.networked)}
+    total = sum(times[number] * pattern.senders * pattern.steps for number, pattern in patterns.items())
+    copies = {number: min(times[number], COPIES) if uses[number].gap < inf else 1 for number in patterns}
+    folded = total >= PAYS if folds is None else folds
+    return LaneNetwork(env, traffic.ways.bandwidth, patterns, copies, times, _streams(uses), folded=folded)
+
+
+def _streams(uses: Sequence[Use]) -> dict[int, Hashable]:
+    return {use.number: (use.stage, use.lane) for use in uses}
+
+
+def _written(
+    few: Floats,
+    place: Ints,
+    patterns: Mapping[int, Pattern],
+    copies: Mapping[int, int],
+    times: Mapping[int, int],
+) -> tuple[Lanes, dict[Copy, int], dict[Copy, int], Ints]:
+    """Return the lanes of all uses, who starts each and who ends with it, and marks of those that may be alike."""
+    writer = Writer(few)
+    writer.book.phase(NEVER)
+    held = writer.book.programme()
+    starters: dict[Copy, int] = {}
+    watched: dict[Copy, int] = {}
+    marks: list[Ints] = []
+    for number, pattern in patterns.items():
+        for copy in range(copies[number]):
+            starters[number, copy] = starter = writer.lane(held, [])
+            senders = writer.add(pattern, times[number], place, starter)
+            watched[number, copy] = senders[0]
+            if len(senders) > 1:
+                gates = [(sender, pattern.steps, pattern.steps) for sender in range(len(senders))]
+                writer.book.phase(times[number], gates=gates)
+                watched[number, copy] = writer.lane(writer.book.programme(), senders)
+            own = np.full(writer.count - starter, 3 * len(watched))
+            own[0] += 1
+            own[-1] += 2 * (len(senders) > 1)
+            marks.append(own)
+    return writer.lanes(), starters, watched, np.concatenate(marks)
+
+
+def _deciding(
+    bandwidth: Floats,
+    patterns: Mapping[int, Pattern],
+    copies: Mapping[int, int],
+    streams: Mapping[int, Hashable],
+) -> tuple[Ints, Floats]:
+    """Return the place of each link that can hold anybody up, -1 for the others, and their bandwidth.
+
+    A link holds nobody up that could carry all at once that can ever be on it: of each stream, whose uses
+    never overlap, the one that needs most.
+    """
+    by_stream: dict[Hashable, list[int]] = defaultdict(list)
+    for number in patterns:
+        by_stream[streams[number]].append(number)
+    most = np.zeros(len(bandwidth))
+    for members in by_stream.values():
+        peak = np.zeros(len(bandwidth))
+        for number in members:
+            peak = np.maximum(peak, copies[number] * _peak(patterns[number], len(bandwidth)))
+        most += peak
+    inside = np.flatnonzero(most > bandwidth * (1 + _ROUNDING))
+    place = np.full(len(bandwidth), NOBODY)
+    place[inside] = np.arange(len(inside))
+    return place, bandwidth[inside]
+
+
+def _peak(pattern: Pattern, links: int) -> Floats:
+    """Return the bytes/s that a use puts on each link at most, whatever step each of its senders is at."""
+    sender, step = np.nonzero(pattern.route != NOBODY)
+    routes = pattern.ways.taken(pattern.route[sender, step])
+    lengths = np.diff(routes.start)
+    load = routes.shares * np.repeat(pattern.cap[sender, step], lengths)
+    keys, place = np.unique(np.repeat(sender, lengths) * links + routes.edges, return_inverse=True)
+    most = np.zeros(len(keys))
+    np.maximum.at(most, place, load)
+    return np.bincount(keys % links, weights=most, minlength=links).astype(np.float64)
