@@ -1,12 +1,13 @@
 """The compiled network of a replay: each use some senders that a starter lets go, and a lane that ends with them."""
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from math import inf
 
 import numpy as np
 import simpy
 
+from simulator.engine._replay_links import deciding
 from simulator.engine._replay_patterns import NOBODY, Floats, Ints, Pattern, Routes, pattern_of
 from simulator.engine._replay_sharing import Sharing
 from simulator.engine._replay_words import Use
@@ -20,7 +21,6 @@ from simulator.network.live_lanes import LiveLanes
 MOST = 2_000_000_000  # messages that are followed: some minutes
 COPIES = 4  # sends between two stages that may be under way at a time; the next one waits in the queue
 PAYS = 50_000  # messages from which it pays to look for symmetry
-_ROUNDING = 1e-9
 Copy = tuple[int, int]  # a use by number, and which of those that may be under way side by side
 
 
@@ -77,7 +77,7 @@ class LaneNetwork:
         self._free = {number: deque(range(copies[number])) for number in patterns}
         self._queue: dict[int, deque[simpy.Event]] = {number: deque() for number in patterns}
         self._going: dict[Copy, simpy.Event] = {}
-        place, few = _deciding(bandwidth, patterns, copies, streams)
+        place, few = deciding(bandwidth, patterns, copies, streams)
         met = {number: one for number, one in patterns.items() if (place[one.ways.edges] != NOBODY).any()}
         self.carried = frozenset(met)
         if not met:
@@ -201,41 +201,3 @@ def _written(
             own[-1] += 2 * (len(senders) > 1)
             marks.append(own)
     return writer.lanes(), starters, watched, np.concatenate(marks)
-
-
-def _deciding(
-    bandwidth: Floats,
-    patterns: Mapping[int, Pattern],
-    copies: Mapping[int, int],
-    streams: Mapping[int, Hashable],
-) -> tuple[Ints, Floats]:
-    """Return the place of each link that can hold anybody up, -1 for the others, and their bandwidth.
-
-    A link holds nobody up that could carry all at once that can ever be on it: of each stream, whose uses
-    never overlap, the one that needs most.
-    """
-    by_stream: dict[Hashable, list[int]] = defaultdict(list)
-    for number in patterns:
-        by_stream[streams[number]].append(number)
-    most = np.zeros(len(bandwidth))
-    for members in by_stream.values():
-        peak = np.zeros(len(bandwidth))
-        for number in members:
-            peak = np.maximum(peak, copies[number] * _peak(patterns[number], len(bandwidth)))
-        most += peak
-    inside = np.flatnonzero(most > bandwidth * (1 + _ROUNDING))
-    place = np.full(len(bandwidth), NOBODY)
-    place[inside] = np.arange(len(inside))
-    return place, bandwidth[inside]
-
-
-def _peak(pattern: Pattern, links: int) -> Floats:
-    """Return the bytes/s that a use puts on each link at most, whatever step each of its senders is at."""
-    sender, step = np.nonzero(pattern.route != NOBODY)
-    routes = pattern.ways.taken(pattern.route[sender, step])
-    lengths = np.diff(routes.start)
-    load = routes.shares * np.repeat(pattern.cap[sender, step], lengths)
-    keys, place = np.unique(np.repeat(sender, lengths) * links + routes.edges, return_inverse=True)
-    most = np.zeros(len(keys))
-    np.maximum.at(most, place, load)
-    return np.bincount(keys % links, weights=most, minlength=links).astype(np.float64)

@@ -5,6 +5,7 @@ has a narrower core for the traffic of a group, its price grows in proportion. W
 all, nobody measured the like, and a price is at least what the busiest link needs for its bytes.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import networkx as nx

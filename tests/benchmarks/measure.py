@@ -1,5 +1,6 @@
 """Run one row: warm up, take medians, compare ends with those of the first way."""
 
+import os
 import resource
 import statistics
 import sys
@@ -32,6 +33,7 @@ def measure(name: str, *, repeat: int, peers: bool, pythons: Sequence[str]) -> d
         "row": name,
         "work": row.work,
         "made_s": made,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # who else was at work
         "facts": dict(case.facts),
         "runs": _runs(case, repeat, peers=peers),
     }

@@ -14,6 +14,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 MAX_MIN = (
     "network/model:CM02",
@@ -30,7 +31,7 @@ PRECISION = {
 FEW = 10  # flows of the warm-up
 
 
-def load():
+def load() -> Any:
     """Return the module; a wheel keeps its library beside it, where the loader does not look."""
     found = importlib.util.find_spec("simgrid")
     if found is None:
@@ -43,7 +44,7 @@ def load():
     return simgrid
 
 
-def columns(path):
+def columns(path: str) -> dict[str, list[Any]]:
     """Return the one-dimensional arrays of an .npz file as lists."""
     found = {}
     with zipfile.ZipFile(path) as archive:
@@ -57,7 +58,7 @@ def columns(path):
     return found
 
 
-def platform(simgrid, flows):
+def platform(simgrid: Any, flows: dict[str, list[Any]]) -> dict[int, Any]:
     """Make hosts, links and the route of each pair that is used; return the hosts by number."""
     engine = simgrid.Engine
     if hasattr(simgrid.NetZone, "add_netzone_full"):
@@ -87,7 +88,7 @@ def platform(simgrid, flows):
     return hosts
 
 
-def main(given, found):
+def main(given: str, found: str) -> None:
     simgrid = load()
     version = str(simgrid.simgrid_version)
     options = (*MAX_MIN, *PRECISION[int(version.partition(".")[0])])
@@ -98,15 +99,15 @@ def main(given, found):
         (hosts[s], hosts[t], int(size))
         for s, t, size in zip(flows["source"], flows["target"], flows["size"], strict=True)
     ]
-    ran = {}
+    ran: dict[str, Any] = {}
 
-    def send(some):
+    def send(some: list[tuple[Any, Any, int]]) -> list[Any]:
         sent = [simgrid.Comm.sendto_async(*one) for one in some]
         for comm in sent:
             comm.wait()
         return sent
 
-    def actor():
+    def actor() -> None:
         send(work[:FEW])
         begun, cpu = simgrid.Engine.clock, time.process_time()
         ends = [comm.finish_time - begun for comm in send(work)]

@@ -15,7 +15,6 @@ from tests.benchmarks.peers.simgrid_flows import MAX_MIN, PRECISION
 from tests.benchmarks.traffic import MESSAGE, Traffic
 
 HERE = Path(__file__).parent
-NO_COMPILER = "no g++, or no headers of SimGrid"
 
 
 def pythons(given: Iterable[str] = ()) -> list[str]:
@@ -58,7 +57,7 @@ def flows(traffic: Traffic, python: str) -> Outcome:
             size=traffic.size,
         )
         _checked([python, str(HERE / "simgrid_flows.py"), str(given), str(found)])
-        return _outcome(found.read_text())
+        return _outcome(found.read_text(), "Python")
 
 
 def build(folder: Path) -> Path | None:
@@ -78,7 +77,7 @@ def ring(ranks: int, bandwidth: float) -> Outcome | None:
         if program is None:
             return None
         options = [f"--cfg={one}" for one in (*MAX_MIN, *PRECISION[_major(program)])]
-        return _outcome(_checked([*_order(program, ranks, bandwidth), *options]))
+        return _outcome(_checked([*_order(program, ranks, bandwidth), *options]), "C++")
 
 
 def _order(program: Path, ranks: int, bandwidth: float) -> list[str]:
@@ -97,6 +96,7 @@ def _checked(command: list[str]) -> str:
     return done.stdout
 
 
-def _outcome(text: str) -> Outcome:
+def _outcome(text: str, language: str) -> Outcome:
     found = json.loads(text)
-    return Outcome(seconds=found["seconds"], finish=found["finish"], version=f"SimGrid {found['version']}")
+    version = f"SimGrid {found['version']}, {language}"
+    return Outcome(seconds=found["seconds"], finish=found["finish"], version=version)
