@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from simulator import quantities
 from simulator.cli._fabric import FABRIC
 from simulator.errors import UsageError
-from simulator.planning._estimate_options import FIDELITIES, MUST, READERS, STACKS, SWEPT, flag
+from simulator.planning._estimate_options import FIDELITIES, FOLDS, MUST, READERS, STACKS, SWEPT, flag
 from simulator.planning.presets import names as preset_names
 from workloads.parallelism.context import WAYS
 from workloads.schedules import SCHEDULES
@@ -46,6 +46,7 @@ _NAMED: Mapping[str, Names] = {
     "recompute": lambda: list(RECOMPUTE),
     "context": lambda: list(WAYS),
     "fidelity": lambda: list(FIDELITIES),
+    "fold": lambda: list(FOLDS),
 }
 _ABOUT: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, what it takes, Megatron's names, help
     ("model", "NAME|FILE", (), "A name of the catalogue, a .toml or a config.json."),
@@ -79,6 +80,7 @@ _ABOUT: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, what it t
     ("stack_version", "YY.MM", (), "Its release, of megatron-bridge and nemo."),
     ("price", "USD", (), "Of one GPU and hour; the catalogue's."),
     ("fidelity", "|".join(FIDELITIES), (), "No events, bundles, or every message; fluid."),
+    ("fold", "|".join(FOLDS), (), "Send one of each class of messages; changes no result; auto."),
 )
 
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from math import inf
+from typing import Literal
 
 import numpy as np
 import simpy
@@ -14,13 +15,14 @@ from simulator.engine._replay_words import Use
 from simulator.engine._replay_writer import Writer
 from simulator.engine.bundles import Traffic
 from simulator.errors import UsageError
-from simulator.network.folding import fold
+from simulator.network.folding import fold as quotient_of
 from simulator.network.lanes import NEVER, Lanes
 from simulator.network.live_lanes import LiveLanes
 
 MOST = 2_000_000_000  # messages that are followed: some minutes
 COPIES = 4  # sends between two stages that may be under way at a time; the next one waits in the queue
 PAYS = 50_000  # messages from which it pays to look for symmetry
+Fold = Literal["auto", "on", "off"]
 Copy = tuple[int, int]  # a use by number, and which of those that may be under way side by side
 
 
@@ -85,7 +87,7 @@ class LaneNetwork:
         lanes, starters, watched, marks = _written(few, place, met, copies, times)
         standing: Ints = np.arange(len(lanes.programme))
         if folded:
-            quotient = fold(lanes, marks)
+            quotient = quotient_of(lanes, marks)
             lanes, standing = quotient.lanes, quotient.lane_class
         self.classes = len(lanes.programme)
         if lanes.messages > MOST:
@@ -159,13 +161,21 @@ def of_messages(
     uses: Sequence[Use],
     times: Mapping[int, int],
     *,
-    folds: bool | None = None,
+    fold: Fold = "auto",
 ) -> LaneNetwork:
-    """Return a network on which each message of a use that can meet others is sent."""
+    """Return a network on which each message of a use that can meet others is sent.
+
+    Parameters
+    ----------
+    env, traffic, sharing, uses, times
+        As `LaneNetwork` and `Sharing` take them.
+    fold : str
+        Whether to look for symmetry; ``auto`` does so where it pays.
+    """
     patterns = {number: pattern_of(traffic, uses[number]) for number in sorted(sharing.networked)}
     total = sum(times[number] * pattern.senders * pattern.steps for number, pattern in patterns.items())
     copies = {number: min(times[number], COPIES) if uses[number].gap < inf else 1 for number in patterns}
-    folded = total >= PAYS if folds is None else folds
+    folded = total >= PAYS if fold == "auto" else fold == "on"
     return LaneNetwork(env, traffic.ways.bandwidth, patterns, copies, times, _streams(uses), folded=folded)
 
 

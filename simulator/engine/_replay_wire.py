@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import simpy
 
-from simulator.engine._replay_lanes import LaneNetwork, of_bundles, of_messages
+from simulator.engine._replay_lanes import Fold, LaneNetwork, of_bundles, of_messages
 from simulator.engine._replay_program import Program
 from simulator.engine._replay_sharing import Sharing
 from simulator.engine._replay_words import NOWHERE, Use
@@ -50,6 +50,8 @@ class Medium:
         Where the bytes go, by the stages of the uses; without it nobody meets anybody.
     fidelity : str
         ``fluid``: a collective is one bundle; ``messages``: what can meet others is all its messages.
+    fold : str
+        Whether to send one of each class of messages that nobody can tell apart: ``auto``, ``on``, ``off``.
     watched : bool
         Whether to keep the `Flight` of each use that goes through the network.
 
@@ -70,6 +72,7 @@ class Medium:
         times: Mapping[int, int],
         traffic: Traffic | None,
         fidelity: Literal["fluid", "messages"],
+        fold: Fold,
         *,
         watched: bool = False,
     ) -> None:
@@ -83,7 +86,7 @@ class Medium:
         self._plain: FlowNetwork | None = None
         if traffic and self.sharing and self.networked:
             if each:
-                self._lanes = of_messages(env, traffic, self.sharing, uses, times)
+                self._lanes = of_messages(env, traffic, self.sharing, uses, times, fold=fold)
             elif sum(times[number] for number in self.networked) >= MANY and find_spec("numba"):
                 self._lanes = of_bundles(env, self.sharing, uses, times)
             else:

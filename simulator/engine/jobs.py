@@ -23,6 +23,7 @@ from simulator.errors import CheckError, UsageError
 from workloads.step_graph import StepGraph
 
 Fidelity = Literal["fluid", "messages"]
+Fold = Literal["auto", "on", "off"]
 Pair = tuple[int, int]  # of jobs by their place
 
 
@@ -103,7 +104,7 @@ class Together:
 
 
 def replay_jobs(
-    jobs: Sequence[Job], *, fidelity: Fidelity = "fluid", spans: bool = False
+    jobs: Sequence[Job], *, fidelity: Fidelity = "fluid", fold: Fold = "auto", spans: bool = False
 ) -> tuple[JobResult, ...]:
     """Return what each of several jobs does on the one network that they share.
 
@@ -114,6 +115,8 @@ def replay_jobs(
     fidelity : str
         ``fluid``: a collective is one bundle of bytes; ``messages``: each message of those that can meet
         others on a link is a flow of its own.
+    fold : str
+        Whether to send one of each class of messages that nobody can tell apart.
     spans : bool
         Whether to keep the timelines.
 
@@ -131,7 +134,7 @@ def replay_jobs(
     .. [1] Casanova et al., Versatile, scalable, and accurate simulation of distributed applications and
        platforms, JPDC 74(10), 2014: flows that share links max-min fair.
     """
-    return _replayed(jobs, fidelity, spans=spans, watched=False).jobs
+    return _replayed(jobs, fidelity, fold, spans=spans, watched=False).jobs
 
 
 def together(jobs: Sequence[Job], *, fidelity: Fidelity = "fluid") -> Together:
@@ -139,10 +142,10 @@ def together(jobs: Sequence[Job], *, fidelity: Fidelity = "fluid") -> Together:
 
     Parameters and faults are those of `replay_jobs`.
     """
-    return _replayed(jobs, fidelity, spans=False, watched=True)
+    return _replayed(jobs, fidelity, "auto", spans=False, watched=True)
 
 
-def _replayed(jobs: Sequence[Job], fidelity: Fidelity, *, spans: bool, watched: bool) -> Together:
+def _replayed(jobs: Sequence[Job], fidelity: Fidelity, fold: Fold, *, spans: bool, watched: bool) -> Together:
     if fidelity not in ("fluid", "messages"):
         raise UsageError(f"no replay with fidelity '{fidelity}'", hint="fluid, messages")
     traffic = _traffic(jobs)
@@ -154,7 +157,7 @@ def _replayed(jobs: Sequence[Job], fidelity: Fidelity, *, spans: bool, watched: 
     times = Counter[int]()
     for job, program, first in zip(jobs, programs, firsts, strict=True):
         times.update({first + number: often * job.steps for number, often in program.times.items()})
-    medium = Medium(env, uses, times, traffic, fidelity, watched=watched)
+    medium = Medium(env, uses, times, traffic, fidelity, fold, watched=watched)
     tenants = []
     for job, program, first in zip(jobs, programs, firsts, strict=True):
         wire = Wire(env, program, medium, first)

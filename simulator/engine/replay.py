@@ -22,7 +22,7 @@ ahead of the clock and hand times to each other. All else asks the network when 
 from typing import Literal
 
 from simulator.engine.bundles import Traffic
-from simulator.engine.jobs import Job, replay_jobs
+from simulator.engine.jobs import Fold, Job, replay_jobs
 from simulator.engine.result import Prices, Result
 from workloads.step_graph import StepGraph
 
@@ -33,6 +33,7 @@ def replay(
     *,
     network: Traffic | None = None,
     fidelity: Literal["fluid", "messages"] = "fluid",
+    fold: Fold = "auto",
     spans: bool = False,
 ) -> Result:
     """Return what a step does.
@@ -48,6 +49,9 @@ def replay(
     fidelity : str
         ``fluid``: a collective is one bundle of bytes; ``messages``: each message of those that can meet
         others on a link is a flow of its own.
+    fold : str
+        Whether to send one of each class of messages that nobody can tell apart; changes no result. ``auto``
+        does so where there are many.
     spans : bool
         Whether to keep the timeline.
 
@@ -66,5 +70,5 @@ def replay(
        platforms, JPDC 74(10), 2014: flows that share links max-min fair.
     """
     job = Job(graph=graph, prices=prices, traffic=network)
-    (found,) = replay_jobs((job,), fidelity=fidelity, spans=spans)
+    (found,) = replay_jobs((job,), fidelity=fidelity, fold=fold, spans=spans)
     return found.step

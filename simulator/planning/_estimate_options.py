@@ -10,12 +10,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from simulator.errors import Fault, InputError, UsageError, nearest
-from simulator.planning._estimate_read import BY_ZERO, FIDELITIES, READERS, STACKS, VERSIONS, count
+from simulator.planning._estimate_read import BY_ZERO, FIDELITIES, FOLDS, READERS, STACKS, VERSIONS, count
 from workloads.layout import AXES
 
 __all__ = [
     "BY_ZERO",
     "FIDELITIES",
+    "FOLDS",
     "MUST",
     "READERS",
     "STACKS",
@@ -84,6 +85,8 @@ class Options:
         USD for one GPU and hour.
     fidelity : str
         ``formula``, ``fluid`` or ``messages``.
+    fold : str
+        Whether to send one of each class of messages that nobody can tell apart: ``auto``, ``on``, ``off``.
     """
 
     model: str
@@ -118,6 +121,7 @@ class Options:
     stack_version: str = ""
     price: float | None = None
     fidelity: str = "fluid"
+    fold: str = "auto"
 
 
 def flag(name: str) -> str:

@@ -17,6 +17,7 @@ VERSIONS: Mapping[str, str] = {  # how a version stands in the notes of runs, wh
     "nemo": "NeMo {}",
 }
 FIDELITIES = ("formula", "fluid", "messages")
+FOLDS = ("auto", "on", "off")
 STACKS: Mapping[str, tuple[str, str]] = {  # name: source or words by which the table of stacks knows it
     "megatron": ("", "megatron-lm"),
     "megatron-bridge": ("", "megatron-bridge"),
@@ -169,4 +170,5 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "stack_version": _version,
     "price": _number(1e-6, "must be a positive number of USD for a GPU and hour"),
     "fidelity": _one("fidelity", FIDELITIES),
+    "fold": _one("fold", FOLDS),
 }

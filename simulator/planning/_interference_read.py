@@ -25,6 +25,7 @@ _TOP = ("fabric", "gpus", "job", *ABOUT)
 _ELSEWHERE = {  # options of a training step that all jobs share
     "fabric": "all jobs share one: it stands at the top of the file",
     "fidelity": "all jobs share one: --fidelity",
+    "fold": "all jobs share one network",
     "price": "nothing is paid here",
 }
 

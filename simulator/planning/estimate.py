@@ -88,6 +88,7 @@ def run(step: Step, desk: Desk, *, spans: bool = False) -> Result:
         step.prices,
         network=desk.traffic(step.layout),
         fidelity=cast(Literal["fluid", "messages"], fidelity),
+        fold=cast(Literal["auto", "on", "off"], step.options.fold),
         spans=spans,
     )
 
