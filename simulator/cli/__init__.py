@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from topologies._registry import Registry
 
 COMMANDS = Registry(__name__, __path__)
-COLLECT = (100_000, 40, 20)  # of the garbage collector: a large fabric is millions of objects, none of them garbage
+COLLECT = (100_000, 40, 20)  # for the garbage collector: of a large fabric nothing is garbage
 
 
 def run(argv: Sequence[str] | None = None) -> int:

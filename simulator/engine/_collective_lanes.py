@@ -16,8 +16,8 @@ from simulator.engine.collective_plan import Plan
 from simulator.network.flows import FEW, Flow, replay
 from simulator.network.lanes import Floats, Lanes
 
-PAYS = 2_000_000  # messages from which it pays to look for lanes that nobody can tell apart
-EACH = 1_000  # and so many of them, in the mean, to a lane
+PAYS = 200_000  # messages from which it pays to look for lanes that nobody can tell apart
+EACH = 100  # and so many to each entry of the tables, which the search goes through and the run does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,10 @@ def messages_of(
     """Return how long collectives side by side take if each message is followed.
 
     A few messages are flows of the plain solver, as all are where numba is missing. More are lanes of the
-    compiled core. Where there are many and each lane has many, lanes that nobody can tell apart are found
-    first and one of each class runs: that takes as long as some messages of each lane, whose rest is saved.
+    compiled core. From `PAYS` messages on, if the tables have `EACH` times fewer entries, as those of rings,
+    lanes that nobody can tell apart are found first and one of each class runs: the search costs about as
+    much as going through the tables ten times. All-to-alls have an entry for each message, and ways chosen by
+    a hash leave nothing alike.
 
     Parameters
     ----------
@@ -133,7 +135,8 @@ def _ran(lanes: Lanes, messages: int, progress: Callable[[int], object] | None) 
     from simulator.network.core import run
     from simulator.network.folding import fold
 
-    if messages < PAYS or messages < EACH * len(lanes.programme):
+    entries = len(lanes.slots) + len(lanes.partners) + len(lanes.programmes.count)
+    if messages < max(PAYS, EACH * entries):
         ran = run(lanes, progress=progress)
         return ran.makespan, ran.carried
     classes = fold(lanes)

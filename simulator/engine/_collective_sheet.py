@@ -1,6 +1,7 @@
 """Lanes of collectives while they are written: links and routes by number, programmes told once."""
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,16 +62,13 @@ class Sheet:
         numpy.ndarray of int64, numpy.ndarray of float64
             The number of each route, its latency in s; shape (pairs,).
         """
-        lengths: Ints = np.empty(len(src), np.int64)
-
-        def crossed() -> Iterator[int]:
-            for place, (one, other) in enumerate(zip(src.tolist(), dst.tolist(), strict=True)):
-                links = self._numbers(paths, paths.passed(one, other))
-                lengths[place] = len(links)
-                yield from links
-
-        links = np.fromiter(crossed(), np.int64)
-        number = self._add_routes(lengths, links, np.ones(len(links)))
+        lengths, crossed = array("q"), array("q")
+        for one, other in zip(src.tolist(), dst.tolist(), strict=True):
+            passed = self._numbers(paths, paths.passed(one, other))
+            lengths.append(len(passed))
+            crossed.extend(passed)
+        links = np.frombuffer(crossed, np.int64)
+        number = self._add_routes(np.frombuffer(lengths, np.int64), links, np.ones(len(links)))
         each = np.repeat(np.arange(len(src)), lengths)
         latency = np.bincount(each, np.array(self._latency)[links], minlength=len(src))
         return number + np.arange(len(src)), latency.astype(np.float64)

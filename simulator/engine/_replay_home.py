@@ -57,6 +57,11 @@ class Home:
         )
         self._known: dict[Hashable, Played] = {}
 
+    @property
+    def own(self) -> set[int]:
+        """Return the uses that meet only their own stage's, by their numbers among all."""
+        return {self._first + number for number in self._own}
+
     def settled(self, stage: int, words: Words) -> Words:
         """Return words with what only its own stage feels worked out."""
         found: list[Word] = []
@@ -142,9 +147,10 @@ class Home:
 
 def home_of(program: Program, wire: Wire) -> Home | None:
     """Return what a job sends that meets nothing of others; None where messages are followed, or no network."""
-    medium = wire._medium
+    medium = wire.medium
     if program.home is None and medium.sharing is not None and not medium.each:
-        program.home = Home(medium.sharing, medium.uses, program, wire._first)
+        program.home = Home(medium.sharing, medium.uses, program, wire.first)
+        medium.seldom |= program.home.own
     return program.home
 
 

@@ -5,11 +5,10 @@ from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import simpy
 
-from simulator.engine._replay_lanes import Fold, LaneNetwork, of_bundles, of_messages
 from simulator.engine._replay_program import Program
 from simulator.engine._replay_sharing import Sharing
 from simulator.engine._replay_words import NOWHERE, Use
@@ -17,6 +16,10 @@ from simulator.engine._task_places import Place
 from simulator.engine.bundles import Traffic
 from simulator.network.flow_network import FlowNetwork
 
+if TYPE_CHECKING:
+    from simulator.engine._replay_lanes import LaneNetwork
+
+Fold = Literal["auto", "on", "off"]
 Process = Generator[simpy.Event, Any, Any]
 Key = tuple[str, int, Place]  # kind, microbatch, the virtual stage that waits
 Moment = tuple[float, float]  # when bytes were sent and when they are there, s
@@ -63,6 +66,8 @@ class Medium:
         Numbers of the uses that the network must be asked for.
     flights : dict
         By id of the flow, if watched.
+    seldom : set of int
+        Numbers of networked uses that are hardly ever asked for, because what they take is known.
     """
 
     def __init__(
@@ -78,19 +83,13 @@ class Medium:
     ) -> None:
         each = fidelity == "messages"
         self._env, self.uses, self.each, self._watched = env, uses, each, watched
+        self._times, self._traffic, self._fold = times, traffic, fold
+        self.seldom: set[int] = set()
         self.sharing = Sharing(traffic, uses, each=each) if traffic else None
         self.networked = self.sharing.networked if self.sharing else set()
         self.flights: dict[Hashable, Flight] = {}
         self._going: dict[Hashable, simpy.Event] = {}
-        self._lanes: LaneNetwork | None = None
-        self._plain: FlowNetwork | None = None
-        if traffic and self.sharing and self.networked:
-            if each:
-                self._lanes = of_messages(env, traffic, self.sharing, uses, times, fold=fold)
-            elif sum(times[number] for number in self.networked) >= MANY and find_spec("numba"):
-                self._lanes = of_bundles(env, self.sharing, uses, times)
-            else:
-                self._plain = FlowNetwork(env, self.sharing.links(times))
+        self._network: LaneNetwork | FlowNetwork | None = None
 
     def ask(
         self, number: int, turn: int, after: tuple[Hashable, ...], name: Hashable, seconds: float
@@ -118,11 +117,26 @@ class Medium:
 
     def _start(self, number: int, turn: int, seconds: float) -> simpy.Event:
         """Send now; the event of the end has the time as its value."""
-        if self._lanes is not None and number in self._lanes.carried:
-            return self._lanes.ask(number)
-        if number in self.networked and self._plain is not None and self.sharing is not None:
-            return self._plain.transfer(self.sharing.flow(number, turn))
+        if number in self.networked and self.sharing is not None:
+            if self._network is None:
+                self._network = self._made(self.sharing)
+            if isinstance(self._network, FlowNetwork):
+                return self._network.transfer(self.sharing.flow(number, turn))
+            if number in self._network.carried:
+                return self._network.ask(number)
         return self._env.timeout(seconds, float(self._env.now) + seconds)
+
+    def _made(self, sharing: Sharing) -> "LaneNetwork | FlowNetwork":
+        """Return the network; the compiled one is loaded where it pays."""
+        often = sum(self._times[number] for number in self.networked - self.seldom)
+        if not self.each and (often < MANY or not find_spec("numba")):
+            return FlowNetwork(self._env, sharing.links(self._times))
+        from simulator.engine._replay_lanes import of_bundles, of_messages
+
+        if self.each and self._traffic is not None:
+            about = self._traffic, sharing, self.uses, self._times
+            return of_messages(self._env, *about, fold=self._fold)
+        return of_bundles(self._env, sharing, self.uses, self._times)
 
 
 class _Later:
@@ -154,6 +168,10 @@ class Wire:
 
     Attributes
     ----------
+    medium : Medium
+        The network.
+    first : int
+        The number of the job's first use among all of the medium.
     networked : set of int
         Numbers, in the program, of the uses that the network must be asked for.
     streams : set of (int, str)
@@ -166,7 +184,7 @@ class Wire:
 
     def __init__(self, env: simpy.Environment, program: Program, medium: Medium, first: int = 0) -> None:
         uses, times = program.uses, program.times
-        self._env, self._medium, self._first = env, medium, first
+        self._env, self.medium, self.first = env, medium, first
         self.networked = {use.number for use in uses if first + use.number in medium.networked}
         self.streams = {(use.stage, use.lane) for use in uses if use.number in self.networked}
         self._axes = tuple(use.axis for use in uses)
@@ -192,9 +210,9 @@ class Wire:
         turn = self._turns[use.number]
         self._turns[use.number] += 1
         sent = use.number != NOWHERE
-        number = self._first + use.number if sent else NOWHERE
-        name: Hashable = (number, turn) if sent else (NOWHERE, self._first, turn)
-        return self._medium.ask(number, turn, after, name, use.seconds), name
+        number = self.first + use.number if sent else NOWHERE
+        name: Hashable = (number, turn) if sent else (NOWHERE, self.first, turn)
+        return self.medium.ask(number, turn, after, name, use.seconds), name
 
     def count(self, use: Use, seconds: float) -> None:
         """Count what a use took, so that it is known how much longer than on an idle network this was."""
@@ -219,10 +237,10 @@ class Wire:
 
     def busy(self, step_s: float) -> dict[Hashable, float]:
         """Return the part of a step that the job keeps each link busy."""
-        sharing = self._medium.sharing
+        sharing = self.medium.sharing
         return sharing.busy(self._uses, self._times, step_s) if sharing and step_s else {}
 
     def users(self, step_s: float) -> Mapping[Hashable, Mapping[str, float]]:
         """Return, for the busiest link of each kind, the part of a step that each axis kept it busy."""
-        sharing = self._medium.sharing
+        sharing = self.medium.sharing
         return sharing.users(self._uses, self._times, step_s) if sharing and step_s else {}

@@ -53,7 +53,7 @@ def look_at(s: State, number: int, level: float) -> None:
         s.links[number].at = place
 
 
-@compiled
+@inlined
 def sink(s: State, number: int, place: int) -> None:
     """Put a link where the heap has a hole, or below."""
     heap, keys, links, size = s.heap, s.keys, s.links, s.counters[HEAP]
@@ -73,7 +73,7 @@ def sink(s: State, number: int, place: int) -> None:
     links[number].at = place
 
 
-@compiled
+@inlined
 def drop_top(s: State) -> None:
     """Take the first link off the heap."""
     top = s.links[s.heap[0]]
@@ -166,7 +166,7 @@ def _level_with_others(s: State, number: int, level: float, sharing: int) -> flo
     """
     link, giving = s.links[number], s.links[number].count + 1
     while True:
-        used, seeking, count = 0.0, 0.0, 0
+        used, seeking, count, lowest = 0.0, 0.0, 0, np.inf
         for at in range(link.start, link.start + link.count):
             record = s.lanes[s.members[at] >> 32]
             weight = weight_of(s, s.members[at], record.joined)
@@ -178,12 +178,15 @@ def _level_with_others(s: State, number: int, level: float, sharing: int) -> flo
             elif record.rate > level:
                 seeking += weight
                 count += 1
+                lowest = min(lowest, record.rate)
             else:
                 used += weight * record.rate
         if count >= giving or seeking == 0.0:  # never more than before, except by rounding
             return level
         giving = count
         level = (link.bandwidth - used) / seeking
+        if level <= lowest:
+            return level
 
 
 @inlined
@@ -192,7 +195,7 @@ def weight_of(s: State, member: int, route: int) -> float:
     return s.weights[s.route_start[route] + (member & 0xFFFFFFFF)] if len(s.weights) else 1.0
 
 
-@compiled
+@inlined
 def look(s: State, number: int, sharing: int) -> None:
     """Make the key of a link exact, and note what is to be done there."""
     link = s.links[number]

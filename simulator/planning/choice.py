@@ -34,7 +34,8 @@ _FILES = {  # what NCCL calls it -> our file, by operation
 }
 _IN_SWITCH = ("nvls", "nvls_tree", "sharp")
 MOST_RING = 2048  # ranks of a ring whose first step is followed over the graph
-_MOST_MESSAGES = 2_100_000  # of one replay: a ring of 1,024 ranks; more take minutes and gigabytes
+_MOST_STEPS = 2_100_000  # messages of one replay as a bundle, whose steps are gone through in Python
+_MOST_MESSAGES = 200_000_000  # of one replay message by message, by programmes
 _ALL_PAIRS = ("one_shot", "two_shot", "direct", "pairwise")  # every rank sends to every other
 _MOST_CROSSINGS = 500_000  # links crossed by all pairs of ranks; more take longer than the answer is worth
 _ALPHA_S = 3e-6  # start-up of a message where no library tells one: a step of NCCL over NVLink
@@ -215,7 +216,8 @@ def replay(question: Question, choice: Choice, fidelity: Fidelity) -> Collective
     channels = int(graph.graph.get("nics_per_node") or 1) if several else 1
     ring = fidelity == "formula" and several and ranks > 2
     messages = 2 * ranks * (ranks - 1) * (1 if ring else min(channels, per_node))
-    if ranks > MOST_RING or (messages > _MOST_MESSAGES and not ring):
+    most = _MOST_MESSAGES if fidelity == "messages" else _MOST_STEPS
+    if ranks > MOST_RING or (messages > most and not ring):
         raise InfeasibleError(
             f"{choice.name} of {ranks:,} ranks by {fidelity} is {messages:,} messages to follow, too many",
             hint="fewer --gpus, or --fidelity formula on a machine whose library is known",
