@@ -222,7 +222,7 @@ def test_a_small_file_asks_for_no_large_memory():
     assert "not its own" in faults(toml(["F*4 B*4 F999999999", "(F B)*"]))[0][2]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2**20
+    assert peak < 2**24  # the tasks would be gigabytes
 
 
 def test_sizes_below_one_are_refused():

@@ -90,6 +90,8 @@ class Medium:
         self.flights: dict[Hashable, Flight] = {}
         self._going: dict[Hashable, simpy.Event] = {}
         self._network: LaneNetwork | FlowNetwork | None = None
+        if each and self.sharing and self.networked:
+            self._network = self._made(self.sharing)  # outside of any process: it may refuse
 
     def ask(
         self, number: int, turn: int, after: tuple[Hashable, ...], name: Hashable, seconds: float
