@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.benchmarks.__main__ import main
 from tests.benchmarks.graphs import FatTree, LeafSpine, Star, mix, smallest_fat_tree
 from tests.benchmarks.measure import difference
 from tests.benchmarks.peers import plain, simgrid_process, simpy_alone
+from tests.benchmarks.readme import MEASURED, written
 from tests.benchmarks.ring import ring, ring_routes, ring_seconds
 from tests.benchmarks.rows import ROWS
 from tests.benchmarks.traffic import all_to_all, permutation, random_pairs
@@ -224,3 +226,13 @@ def test_it_runs_as_a_module():
         check=True,
     )
     assert all(row in done.stdout for row in ROWS)
+
+
+def test_the_table_of_the_readme_is_what_was_measured():
+    text = (Path(__file__).parents[1] / "README.md").read_text()
+    assert written(text, json.loads(MEASURED.read_text())) == text
+
+
+def test_a_readme_without_a_place_for_the_table_is_refused():
+    with pytest.raises(ValueError, match="where shall the table go"):
+        written("# no marks\n", {"rows": []})

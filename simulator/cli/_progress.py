@@ -20,8 +20,31 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     total : int
         Pieces.
     """
+    with gauge(title) as tell:
+        done = 0
+
+        def one() -> None:
+            nonlocal done
+            done += 1
+            tell(done, total)
+
+        tell(0, total)
+        yield one
+
+
+@contextmanager
+def gauge(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar while the block runs; yields what to call with how much is done, and of how much.
+
+    The bar appears at the first call.
+
+    Parameters
+    ----------
+    title : str
+        What stands before the bar.
+    """
     if not sys.stderr.isatty() or click.get_current_context().meta.get(VERBOSITY, 0) < 0:
-        yield lambda: None
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -29,5 +52,5 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True, no_color=not colourful(sys.stderr))
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
+        task = bar.add_task(title, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

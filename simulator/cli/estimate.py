@@ -9,6 +9,7 @@ import click
 
 from simulator.cli._options import OutputFile, form_options
 from simulator.cli._output import emit, save
+from simulator.cli._progress import gauge
 from simulator.cli._training_options import complete, given, inputs, training_options
 from simulator.errors import InfeasibleError, UsageError
 
@@ -87,7 +88,8 @@ def _answers(
     answers: list[tuple[Mapping[str, Any], Any]] = []
     for point, one in zip(asked, options, strict=True):
         try:
-            answers.append((point, estimate(one, desk, spans=spans)))
+            with gauge("messages") as tell:
+                answers.append((point, estimate(one, desk, spans=spans, progress=tell)))
         except InfeasibleError as error:
             answers.append((point, error))
     faults = [answer for _, answer in answers if isinstance(answer, InfeasibleError)]

@@ -1,13 +1,14 @@
 """The compiled network of a replay: each use some senders that a starter lets go, and a lane that ends with them."""
 
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from math import inf
 from typing import Literal
 
 import numpy as np
 import simpy
 
+from simulator.engine._collective_memory import check_tables
 from simulator.engine._replay_links import deciding
 from simulator.engine._replay_patterns import NOBODY, Floats, Ints, Pattern, Routes, pattern_of
 from simulator.engine._replay_sharing import Sharing
@@ -23,6 +24,7 @@ MOST = 2_000_000_000  # messages that are followed: some minutes
 COPIES = 4  # sends between two stages that may be under way at a time; the next one waits in the queue
 PAYS = 50_000  # messages from which it pays to look for symmetry
 Fold = Literal["auto", "on", "off"]
+Progress = Callable[[int, int], object]  # told how many messages have ended, and of how many
 Copy = tuple[int, int]  # a use by number, and which of those that may be under way side by side
 
 
@@ -49,6 +51,8 @@ class LaneNetwork:
         Uses of one stream are never under way at the same time.
     folded : bool
         Whether to simulate one of each class of senders that nobody can tell apart.
+    progress : callable, optional
+        Called now and then with the messages that have ended, and with all.
 
     Attributes
     ----------
@@ -61,6 +65,8 @@ class LaneNetwork:
     ------
     UsageError
         More messages than can be followed.
+    InfeasibleError
+        Tables that do not fit into memory.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class LaneNetwork:
         streams: Mapping[int, Hashable],
         *,
         folded: bool,
+        progress: Progress | None = None,
     ) -> None:
         self._env = env
         self._steps = {number: 1 if one.senders > 1 else one.steps for number, one in patterns.items()}
@@ -90,17 +97,12 @@ class LaneNetwork:
             quotient = quotient_of(lanes, marks)
             lanes, standing = quotient.lanes, quotient.lane_class
         self.classes = len(lanes.programme)
-        if lanes.messages > MOST:
-            raise UsageError(
-                f"--fidelity messages: {lanes.messages:,} messages that can meet others, at most {MOST:,} "
-                "are followed",
-                where="--fidelity",
-                hint="--fidelity fluid",
-            )
+        total = _checked(lanes)
         self._starter = {copy: int(standing[lane]) for copy, lane in starters.items()}
         self._watched = {int(standing[lane]): copy for copy, lane in watched.items()}
         held, heard = (np.array([*found], np.int64) for found in (self._starter.values(), self._watched))
-        self._live = LiveLanes(env, lanes, held, heard, self._tell)
+        tell = None if progress is None else lambda done: progress(min(done, total), total)
+        self._live = LiveLanes(env, lanes, held, heard, self._tell, progress=tell)
 
     def ask(self, number: int) -> simpy.Event:
         """Start a use now; return the event of its end, whose value is that time in s.
@@ -127,6 +129,19 @@ class LaneNetwork:
         self._free[number].append(copy)
         if self._queue[number]:
             self._begin(number, self._queue[number].popleft())
+
+
+def _checked(lanes: Lanes) -> int:
+    """Return how many messages there are, if they can be followed and the tables fit into memory."""
+    total = lanes.messages
+    if total > MOST:
+        raise UsageError(
+            f"--fidelity messages: {total:,} messages that can meet others, at most {MOST:,} are followed",
+            where="--fidelity",
+            hint="--fidelity fluid",
+        )
+    check_tables(lanes)
+    return total
 
 
 def of_bundles(
@@ -162,6 +177,7 @@ def of_messages(
     times: Mapping[int, int],
     *,
     fold: Fold = "auto",
+    progress: Progress | None = None,
 ) -> LaneNetwork:
     """Return a network on which each message of a use that can meet others is sent.
 
@@ -171,12 +187,16 @@ def of_messages(
         As `LaneNetwork` and `Sharing` take them.
     fold : str
         Whether to look for symmetry; ``auto`` does so where it pays.
+    progress : callable, optional
+        As `LaneNetwork` takes it.
     """
     patterns = {number: pattern_of(traffic, uses[number]) for number in sorted(sharing.networked)}
     total = sum(times[number] * pattern.senders * pattern.steps for number, pattern in patterns.items())
     copies = {number: min(times[number], COPIES) if uses[number].gap < inf else 1 for number in patterns}
     folded = total >= PAYS if fold == "auto" else fold == "on"
-    return LaneNetwork(env, traffic.ways.bandwidth, patterns, copies, times, _streams(uses), folded=folded)
+    return LaneNetwork(
+        env, traffic.ways.bandwidth, patterns, copies, times, _streams(uses), folded=folded, progress=progress
+    )
 
 
 def _streams(uses: Sequence[Use]) -> dict[int, Hashable]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulator.engine._replay_lanes import LaneNetwork
 
 Fold = Literal["auto", "on", "off"]
+Progress = Callable[[int, int], object]  # told how many messages have ended, and of how many
 Process = Generator[simpy.Event, Any, Any]
 Key = tuple[str, int, Place]  # kind, microbatch, the virtual stage that waits
 Moment = tuple[float, float]  # when bytes were sent and when they are there, s
@@ -57,6 +58,8 @@ class Medium:
         Whether to send one of each class of messages that nobody can tell apart: ``auto``, ``on``, ``off``.
     watched : bool
         Whether to keep the `Flight` of each use that goes through the network.
+    progress : callable, optional
+        Called now and then with the messages that have ended, and with all.
 
     Attributes
     ----------
@@ -80,10 +83,11 @@ class Medium:
         fold: Fold,
         *,
         watched: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         each = fidelity == "messages"
         self._env, self.uses, self.each, self._watched = env, uses, each, watched
-        self._times, self._traffic, self._fold = times, traffic, fold
+        self._times, self._traffic, self._fold, self._progress = times, traffic, fold, progress
         self.seldom: set[int] = set()
         self.sharing = Sharing(traffic, uses, each=each) if traffic else None
         self.networked = self.sharing.networked if self.sharing else set()
@@ -137,7 +141,7 @@ class Medium:
 
         if self.each and self._traffic is not None:
             about = self._traffic, sharing, self.uses, self._times
-            return of_messages(self._env, *about, fold=self._fold)
+            return of_messages(self._env, *about, fold=self._fold, progress=self._progress)
         return of_bundles(self._env, sharing, self.uses, self._times)
 
 

@@ -16,14 +16,13 @@ from simulator.engine._jobs_contested import contested
 from simulator.engine._jobs_tenant import Tenant
 from simulator.engine._replay_program import Program
 from simulator.engine._replay_tenants import Tenants, joined
-from simulator.engine._replay_wire import Medium, Wire
+from simulator.engine._replay_wire import Fold, Medium, Progress, Wire
 from simulator.engine.bundles import Traffic
 from simulator.engine.result import Prices, Result
 from simulator.errors import CheckError, UsageError
 from workloads.step_graph import StepGraph
 
 Fidelity = Literal["fluid", "messages"]
-Fold = Literal["auto", "on", "off"]
 Pair = tuple[int, int]  # of jobs by their place
 
 
@@ -104,7 +103,12 @@ class Together:
 
 
 def replay_jobs(
-    jobs: Sequence[Job], *, fidelity: Fidelity = "fluid", fold: Fold = "auto", spans: bool = False
+    jobs: Sequence[Job],
+    *,
+    fidelity: Fidelity = "fluid",
+    fold: Fold = "auto",
+    spans: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[JobResult, ...]:
     """Return what each of several jobs does on the one network that they share.
 
@@ -119,6 +123,8 @@ def replay_jobs(
         Whether to send one of each class of messages that nobody can tell apart.
     spans : bool
         Whether to keep the timelines.
+    progress : callable, optional
+        Called now and then with the messages that have ended, and with all; of bundles it is not called.
 
     Raises
     ------
@@ -134,7 +140,7 @@ def replay_jobs(
     .. [1] Casanova et al., Versatile, scalable, and accurate simulation of distributed applications and
        platforms, JPDC 74(10), 2014: flows that share links max-min fair.
     """
-    return _replayed(jobs, fidelity, fold, spans=spans, watched=False).jobs
+    return _replayed(jobs, fidelity, fold, spans=spans, watched=False, progress=progress).jobs
 
 
 def together(jobs: Sequence[Job], *, fidelity: Fidelity = "fluid") -> Together:
@@ -145,7 +151,15 @@ def together(jobs: Sequence[Job], *, fidelity: Fidelity = "fluid") -> Together:
     return _replayed(jobs, fidelity, "auto", spans=False, watched=True)
 
 
-def _replayed(jobs: Sequence[Job], fidelity: Fidelity, fold: Fold, *, spans: bool, watched: bool) -> Together:
+def _replayed(
+    jobs: Sequence[Job],
+    fidelity: Fidelity,
+    fold: Fold,
+    *,
+    spans: bool,
+    watched: bool,
+    progress: Progress | None = None,
+) -> Together:
     if fidelity not in ("fluid", "messages"):
         raise UsageError(f"no replay with fidelity '{fidelity}'", hint="fluid, messages")
     traffic = _traffic(jobs)
@@ -157,7 +171,7 @@ def _replayed(jobs: Sequence[Job], fidelity: Fidelity, fold: Fold, *, spans: boo
     times = Counter[int]()
     for job, program, first in zip(jobs, programs, firsts, strict=True):
         times.update({first + number: often * job.steps for number, often in program.times.items()})
-    medium = Medium(env, uses, times, traffic, fidelity, fold, watched=watched)
+    medium = Medium(env, uses, times, traffic, fidelity, fold, watched=watched, progress=progress)
     tenants = []
     for job, program, first in zip(jobs, programs, firsts, strict=True):
         wire = Wire(env, program, medium, first)

@@ -21,8 +21,9 @@ ahead of the clock and hand times to each other. All else asks the network when 
 
 from typing import Literal
 
+from simulator.engine._replay_wire import Fold, Progress
 from simulator.engine.bundles import Traffic
-from simulator.engine.jobs import Fold, Job, replay_jobs
+from simulator.engine.jobs import Job, replay_jobs
 from simulator.engine.result import Prices, Result
 from workloads.step_graph import StepGraph
 
@@ -35,6 +36,7 @@ def replay(
     fidelity: Literal["fluid", "messages"] = "fluid",
     fold: Fold = "auto",
     spans: bool = False,
+    progress: Progress | None = None,
 ) -> Result:
     """Return what a step does.
 
@@ -54,6 +56,8 @@ def replay(
         does so where there are many.
     spans : bool
         Whether to keep the timeline.
+    progress : callable, optional
+        Called now and then with the messages that have ended, and with all; of bundles it is not called.
 
     Raises
     ------
@@ -70,5 +74,5 @@ def replay(
        platforms, JPDC 74(10), 2014: flows that share links max-min fair.
     """
     job = Job(graph=graph, prices=prices, traffic=network)
-    (found,) = replay_jobs((job,), fidelity=fidelity, fold=fold, spans=spans)
+    (found,) = replay_jobs((job,), fidelity=fidelity, fold=fold, spans=spans, progress=progress)
     return found.step

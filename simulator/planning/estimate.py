@@ -4,7 +4,7 @@ The question is put as measured runs are (`simulator.calibration.steps`), so tha
 predictions holds for it; the machine is any fabric; the answer comes by formula or from events.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
@@ -21,6 +21,8 @@ from simulator.planning._estimate_step import Step, prepared
 from simulator.planning.place import Fabric
 from workloads.layout import label
 from workloads.training_step import build
+
+Progress = Callable[[int, int], object]  # told how many messages have ended, and of how many
 
 __all__ = ["Desk", "Estimate", "Options", "Step", "answered", "estimate", "made", "prepared", "run"]
 
@@ -50,7 +52,9 @@ class Estimate:
     notes: Mapping[str, str] = field(default_factory=dict)
 
 
-def estimate(options: Options, desk: Desk | None = None, *, spans: bool = False) -> Estimate:
+def estimate(
+    options: Options, desk: Desk | None = None, *, spans: bool = False, progress: Progress | None = None
+) -> Estimate:
     """Return what one training step takes.
 
     Parameters
@@ -61,6 +65,8 @@ def estimate(options: Options, desk: Desk | None = None, *, spans: bool = False)
         Of the same fabric, with what earlier questions found.
     spans : bool
         Whether to keep the timeline; only events have one.
+    progress : callable, optional
+        Called now and then with the messages that have ended, and with all, where messages are followed.
 
     Raises
     ------
@@ -73,10 +79,10 @@ def estimate(options: Options, desk: Desk | None = None, *, spans: bool = False)
     """
     desk = desk or Desk(Fabric(options.fabric))
     step = prepared(options, desk)
-    return answered(step, run(step, desk, spans=spans), desk)
+    return answered(step, run(step, desk, spans=spans, progress=progress), desk)
 
 
-def run(step: Step, desk: Desk, *, spans: bool = False) -> Result:
+def run(step: Step, desk: Desk, *, spans: bool = False, progress: Progress | None = None) -> Result:
     """Return what the engine that was asked for says of a step."""
     fidelity = step.options.fidelity
     if fidelity == "formula":
@@ -90,6 +96,7 @@ def run(step: Step, desk: Desk, *, spans: bool = False) -> Result:
         fidelity=cast(Literal["fluid", "messages"], fidelity),
         fold=cast(Literal["auto", "on", "off"], step.options.fold),
         spans=spans,
+        progress=progress,
     )
 
 
