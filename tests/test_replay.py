@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import networkx as nx
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -660,6 +661,36 @@ def test_too_many_messages_are_refused(monkeypatch):
     monkeypatch.setattr("simulator.engine._replay_lanes.MOST", 1000)
     with pytest.raises(UsageError, match="at most 1,000 are followed"):
         run(sending(64, 50), 1.0, fidelity="messages")
+
+
+def test_messages_without_a_compiler_are_refused_and_bundles_go_on(monkeypatch):
+    monkeypatch.setattr("simulator.engine._replay_wire.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="needs the package numba"):
+        run(sending(4, 3), 1.0, fidelity="messages")
+    monkeypatch.setattr("simulator.engine._replay_wire.MANY", 0)
+    assert run(sending(4, 3), 1.0).step_s > 0
+
+
+@settings(max_examples=15, deadline=None)
+@given(case=networks())
+def test_links_that_are_left_out_hold_no_message_up(case):
+    few = run(case, 1.1, fidelity="messages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "simulator.engine._replay_lanes.deciding",
+            lambda bandwidth, *_: (np.arange(len(bandwidth)), bandwidth),
+        )
+        everything = run(case, 1.1, fidelity="messages")
+    assert everything.ends_s == pytest.approx(few.ends_s, rel=1e-9)
+    assert everything.slowed_s == pytest.approx(few.slowed_s, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_both_networks_give_bundles_the_same_rates(compiled, monkeypatch):
+    case = sending(16, 4)
+    plain = run(case, 1.0)
+    monkeypatch.setattr("simulator.engine._replay_wire.MANY", 0 if compiled else 10**9)
+    assert run(case, 1.0).ends_s == pytest.approx(plain.ends_s, rel=1e-12)
 
 
 @pytest.mark.parametrize("ranks", [4, 64])

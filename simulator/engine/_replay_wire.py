@@ -14,6 +14,7 @@ from simulator.engine._replay_sharing import Sharing
 from simulator.engine._replay_words import NOWHERE, Use
 from simulator.engine._task_places import Place
 from simulator.engine.bundles import Traffic
+from simulator.errors import UsageError
 from simulator.network.flow_network import FlowNetwork
 
 if TYPE_CHECKING:
@@ -135,7 +136,14 @@ class Medium:
     def _made(self, sharing: Sharing) -> "LaneNetwork | FlowNetwork":
         """Return the network; the compiled one is loaded where it pays."""
         often = sum(self._times[number] for number in self.networked - self.seldom)
-        if not self.each and (often < MANY or not find_spec("numba")):
+        compiled = find_spec("numba") is not None
+        if self.each and not compiled:
+            raise UsageError(
+                "--fidelity messages needs the package numba, which is not installed",
+                where="--fidelity",
+                hint="--fidelity fluid, or pip install numba",
+            )
+        if not self.each and (often < MANY or not compiled):
             return FlowNetwork(self._env, sharing.links(self._times))
         from simulator.engine._replay_lanes import of_bundles, of_messages
 
