@@ -301,6 +301,12 @@ def test_same_input_same_bits(network):
 # Replays that are refused, and ends of the range
 
 
+@pytest.mark.parametrize("solver", ["plain", "compiled"])
+def test_the_smallest_flow_ends(solver):
+    flows = [Flow(id="f", route=("l",), size=5e-324, weights=(0.125,))]
+    assert replay({"l": Link(1.0)}, flows, solver=solver).finish["f"] == pytest.approx(0.0, abs=1e-300)
+
+
 def test_a_circle_is_named():
     flows = [Flow(id=a, route=("l",), size=1, after=(b,)) for a, b in ["ab", "bc", "ca"]]
     flows.append(Flow(id="free", route=("l",), size=1))

@@ -29,6 +29,7 @@ from simulator.network._core_state import (
 
 INSTANT = 1e-12  # times closer than this, relative, are one instant
 SLACK = 1e-9  # relative, of the bytes of a message
+NOTHING = 1e-300  # bytes; below, doubles have no digits left
 
 
 @compiled
@@ -127,7 +128,7 @@ def _collect(s: State, now: float, due: int) -> int:
             if lane.state == FLOWING:
                 size = s.phases[lane.phase].size
                 lost = lane.left - lane.rate * (now - lane.since)
-                if abs(lost) > SLACK * size + 4 * INSTANT * now * lane.rate:
+                if abs(lost) > SLACK * size + 4 * INSTANT * now * lane.rate + NOTHING:
                     counters[STATUS], counters[CULPRIT] = LOST_BYTES, number
                 s.batch[flowed] = number
                 flowed += 1

@@ -14,6 +14,7 @@ from simulator.network.traffic import Flow, Link
 
 INSTANT = 1e-12  # times closer than this, relative, are one instant
 SLACK = 1e-9  # relative, of the conservation checks
+NOTHING = 1e-300  # bytes; below, doubles have no digits left
 _AFTER_ALL_OTHERS = EventPriority(9)  # of the events of one instant; SimPy itself uses 0 and 1
 
 
@@ -212,7 +213,7 @@ class FlowNetwork:
         size, now = transfer.flow.size, self.env.now
         transfer.settle(now)
         # one instant may last INSTANT * now, and what was sent then is not worth a rate of its own
-        if abs(size - transfer.sent) > SLACK * size + 4 * INSTANT * now * transfer.rate:
+        if abs(size - transfer.sent) > SLACK * size + 4 * INSTANT * now * transfer.rate + NOTHING:
             raise CheckError(f"flow {transfer.flow.id!r} ended with {transfer.sent} of its {size} bytes sent")
         transfer.end = -1.0
         self._transferring -= 1
