@@ -29,7 +29,7 @@ seeds = st.integers(0, 2**32)
 
 def certified(state):
     """Every flow has a full link on which nobody is faster, and no link carries more than it can."""
-    links, lanes = state.links, state.lanes
+    links, lanes = state.links, state.flows
     for number in np.flatnonzero(links["count"]):
         link = links[number]
         load, fastest = 0.0, 0.0
@@ -44,7 +44,7 @@ def certified(state):
             if lanes[member >> 32]["bottleneck"] == number:
                 assert load == pytest.approx(link["bandwidth"], rel=1e-9)
                 assert lanes[member >> 32]["rate"] == pytest.approx(fastest, rel=1e-9)
-    flowing = lanes["state"] == FLOWING
+    flowing = state.lanes["state"] == FLOWING
     assert (lanes["bottleneck"][flowing] >= 0).all()
     holds = np.bincount(lanes["bottleneck"][flowing], minlength=len(links))
     assert (holds == links["holds"]).all()
@@ -288,4 +288,4 @@ def lose(state, now):
     """Begin, and let each message that is under way have ten times its rate."""
     begin(state, now)
     instant(state, now, 0)
-    state.lanes["rate"] *= 10
+    state.flows["rate"] *= 10

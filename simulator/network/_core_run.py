@@ -127,8 +127,9 @@ def _collect(s: State, now: float, due: int) -> int:
         else:
             if lane.state == FLOWING:
                 size = s.phases[lane.phase].size
-                lost = lane.left - lane.rate * (now - lane.since)
-                if abs(lost) > SLACK * size + 4 * INSTANT * now * lane.rate + NOTHING:
+                rate = s.flows[number].rate
+                lost = lane.left - rate * (now - lane.since)
+                if abs(lost) > SLACK * size + 4 * INSTANT * now * rate + NOTHING:
                     counters[STATUS], counters[CULPRIT] = LOST_BYTES, number
                 s.batch[flowed] = number
                 flowed += 1
@@ -144,20 +145,20 @@ def _leave(s: State, now: float, flowed: int) -> None:
     left = 0
     for at in range(flowed):
         number = s.batch[at]
-        lane = s.lanes[number]
-        if lane.state == STARTING and lane.route == lane.joined:
+        lane, flow = s.lanes[number], s.flows[number]
+        if lane.state == STARTING and lane.route == flow.joined:
             # who sends over the same links and when has not changed, so nor have the rates
             lane.state = FLOWING
             lane.left, lane.since = s.phases[lane.phase].size, now
-            set_due(s.calendar, number, now + lane.left / lane.rate)
+            set_due(s.calendar, number, now + lane.left / flow.rate)
             continue
         s.batch[left] = number
         left += 1
-        s.links[lane.bottleneck].holds -= 1
-        start, place = s.route_start[lane.joined], s.place_start[number]
-        for hop in range(s.route_start[lane.joined + 1] - start):
+        s.links[flow.bottleneck].holds -= 1
+        start, place = s.route_start[flow.joined], s.place_start[number]
+        for hop in range(s.route_start[flow.joined + 1] - start):
             link = s.links[s.crossed[start + hop]]
-            link.used -= crossing(s, start + hop) * lane.rate
+            link.used -= crossing(s, start + hop) * flow.rate
             link.exact = 0
             link.count -= 1
             here, last = s.places[place + hop], link.start + link.count
@@ -167,12 +168,12 @@ def _leave(s: State, now: float, flowed: int) -> None:
             if not link.count:
                 link.used = link.open = 0.0
     for at in range(left):
-        lane = s.lanes[s.batch[at]]
-        for crossed in range(s.route_start[lane.joined], s.route_start[lane.joined + 1]):
+        flow = s.flows[s.batch[at]]
+        for crossed in range(s.route_start[flow.joined], s.route_start[flow.joined + 1]):
             link = s.links[s.crossed[crossed]]
             if link.holds:
                 look_at(s, s.crossed[crossed], link.level)
-        lane.joined, lane.rate = NONE, 0.0
+        flow.joined, flow.rate = NONE, 0.0
 
 
 @compiled
@@ -186,10 +187,10 @@ def _join(s: State, now: float) -> None:
             continue  # went on over the same links
         s.starting[joined] = number
         joined += 1
-        lane.state, lane.joined = FLOWING, lane.route
+        lane.state, s.flows[number].joined = FLOWING, lane.route
         lane.left, lane.since = s.phases[lane.phase].size, now
-        start = s.route_start[lane.joined]
-        for hop in range(s.route_start[lane.joined + 1] - start):
+        start = s.route_start[lane.route]
+        for hop in range(s.route_start[lane.route + 1] - start):
             link = s.links[s.crossed[start + hop]]
             s.members[link.start + link.count] = (number << 32) + hop
             s.places[s.place_start[number] + hop] = link.count
@@ -204,9 +205,9 @@ def _join(s: State, now: float) -> None:
 @inlined
 def _alone(s: State, number: int, now: float) -> bool:
     """Give a lane all of its links if nobody else is on them; tell whether that is so."""
-    lane = s.lanes[number]
+    flow = s.flows[number]
     rate, narrow, alone = np.inf, NONE, True
-    for at in range(s.route_start[lane.joined], s.route_start[lane.joined + 1]):
+    for at in range(s.route_start[flow.joined], s.route_start[flow.joined + 1]):
         link = s.links[s.crossed[at]]
         if link.count > 1:
             alone = False
@@ -215,12 +216,13 @@ def _alone(s: State, number: int, now: float) -> bool:
         if share < rate:
             rate, narrow = share, s.crossed[at]
     if alone:
-        for at in range(s.route_start[lane.joined], s.route_start[lane.joined + 1]):
+        for at in range(s.route_start[flow.joined], s.route_start[flow.joined + 1]):
             s.links[s.crossed[at]].used = crossing(s, at) * rate
-        lane.rate, lane.bottleneck = rate, narrow
+        flow.rate = flow.fresh = rate
+        flow.bottleneck = narrow
         s.links[narrow].holds, s.links[narrow].level = 1, rate
         s.counters[CHANGES] += 1
-        set_due(s.calendar, number, now + lane.left / rate)
+        set_due(s.calendar, number, now + s.lanes[number].left / rate)
     return alone
 
 
@@ -229,12 +231,12 @@ def _settle(s: State, now: float) -> None:
     """Let new rates count from now on."""
     for at in range(s.counters[OPENED]):
         number = s.opened[at]
-        lane = s.lanes[number]
-        if lane.fresh != lane.rate:
-            lane.left -= lane.rate * (now - lane.since)
-            lane.since, lane.rate = now, lane.fresh
+        lane, flow = s.lanes[number], s.flows[number]
+        if flow.fresh != flow.rate:
+            lane.left -= flow.rate * (now - lane.since)
+            lane.since, flow.rate = now, flow.fresh
             s.counters[CHANGES] += 1
-            set_due(s.calendar, number, now + max(0.0, lane.left) / lane.rate)
+            set_due(s.calendar, number, now + max(0.0, lane.left) / flow.rate)
     s.counters[OPENED] = 0
 
 

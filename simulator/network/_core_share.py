@@ -98,7 +98,7 @@ def bound(link: Any) -> float:
 @compiled
 def seek(s: State, number: int, sharing: int) -> None:
     """Seek the rate of a lane on links; what it had is not counted on them any more."""
-    lane = s.lanes[number]
+    lane = s.flows[number]
     before = lane.rate
     if before > 0.0:
         s.links[lane.bottleneck].holds -= 1
@@ -120,7 +120,7 @@ def ease(s: State, number: int, sharing: int) -> None:
     link = s.links[number]
     for at in range(link.start, link.start + link.count):
         lane = s.members[at] >> 32
-        if s.lanes[lane].bottleneck == number and s.lanes[lane].stamp != sharing:
+        if s.flows[lane].bottleneck == number and s.flows[lane].stamp != sharing:
             seek(s, lane, sharing)
 
 
@@ -130,7 +130,7 @@ def fill(s: State, number: int, level: float, sharing: int) -> None:
     link = s.links[number]
     for place in range(link.start, link.start + link.count):
         lane = s.members[place] >> 32
-        record = s.lanes[lane]
+        record = s.flows[lane]
         before = 0.0
         if record.stamp == sharing:
             if not record.open:
@@ -168,19 +168,16 @@ def _level_with_others(s: State, number: int, level: float, sharing: int) -> flo
     while True:
         used, seeking, count, lowest = 0.0, 0.0, 0, np.inf
         for at in range(link.start, link.start + link.count):
-            record = s.lanes[s.members[at] >> 32]
+            record = s.flows[s.members[at] >> 32]
             weight = weight_of(s, s.members[at], record.joined)
-            if record.stamp == sharing:
-                if record.open:
-                    seeking += weight
-                else:
-                    used += weight * record.fresh
-            elif record.rate > level:
+            if record.open:
+                seeking += weight
+            elif record.fresh > level and record.stamp != sharing:
                 seeking += weight
                 count += 1
-                lowest = min(lowest, record.rate)
+                lowest = min(lowest, record.fresh)
             else:
-                used += weight * record.rate
+                used += weight * record.fresh
         if count >= giving or seeking == 0.0:  # never more than before, except by rounding
             return level
         giving = count
@@ -202,16 +199,14 @@ def look(s: State, number: int, sharing: int) -> None:
     s.counters[LOOKS] += 1
     used, seeking, most, held = 0.0, 0.0, 0.0, False
     for at in range(link.start, link.start + link.count):
-        lane = s.lanes[s.members[at] >> 32]
+        lane = s.flows[s.members[at] >> 32]
         weight = weight_of(s, s.members[at], lane.joined)
-        if lane.stamp != sharing:
-            used += weight * lane.rate
-            most = max(most, lane.rate)
-            held |= lane.bottleneck == number
-        elif lane.open:
+        if lane.open:
             seeking += weight
-        else:
+        else:  # of one whose rate did not change yet, `fresh` is that rate
             used += weight * lane.fresh
+            most = max(most, lane.fresh)
+            held |= lane.bottleneck == number and lane.stamp != sharing
     link.used, link.open, link.exact = used, seeking, FILL
     level = np.inf
     if seeking > 0.0 or used > link.bandwidth * (1.0 + SAME):

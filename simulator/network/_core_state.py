@@ -11,26 +11,31 @@ from simulator.network.lanes import Lanes
 NONE = -1
 BLOCKED, WAITING, STARTING, FLOWING, ENDED, HELD = range(6)  # states of a lane; HELD: ends when told to
 
+FLOW = np.dtype(
+    [
+        ("rate", "f8"),  # bytes/s of the message under way, since `since`
+        ("fresh", "f8"),  # the same, or what the sharing under way gives it
+        ("stamp", "i4"),  # the sharing in which its rate was sought last
+        ("bottleneck", "i4"),  # the link that holds it to its rate
+        ("joined", "i4"),  # the route on whose links it stands
+        ("open", "i1"),  # 1: its rate is sought; 0: found
+    ],
+    align=True,
+)  # of each lane, apart from the rest: sharing goes through it again and again, and so less memory
+
 LANE = np.dtype(
     [
-        # what sharing asks for, in the first 32 bytes
-        ("rate", "f8"),  # bytes/s since `since`
-        ("fresh", "f8"),  # the rate that the sharing under way gives it
-        ("stamp", "i8"),  # the sharing in which its rate was sought last
-        ("bottleneck", "i4"),  # the link that holds it to its rate
-        ("open", "i1"),  # 1: its rate is sought; 0: found
-        ("state", "i1"),
-        ("watched", "i1"),  # 1: its ends are to be told; 2: one is in `told`
-        ("joined", "i4"),  # the route on whose links it stands
-        ("phase", "i4"),
         ("left", "f8"),  # bytes at `since`
         ("since", "f8"),  # s
         ("sent", "i8"),  # messages that have ended
         ("last", "i8"),  # of the phase: how many will have been sent at its end
         ("need", "i8"),  # how many of the partner's messages it waits for
+        ("phase", "i4"),
         ("route", "i4"),  # of the message under way
         ("first_waiter", "i4"),  # lanes that wait for its messages, a list
         ("next_waiter", "i4"),
+        ("state", "i1"),
+        ("watched", "i1"),  # 1: its ends are to be told; 2: one is in `told`
     ],
     align=True,
 )
@@ -43,7 +48,6 @@ LINK = np.dtype(
         ("level", "f8"),  # rate of the lanes that it holds
         ("key", "f8"),  # level at which it has to be looked at
         ("start", "i8"),  # of its members
-        ("room", "i4"),
         ("count", "i4"),  # members
         ("holds", "i4"),  # lanes whose bottleneck it is
         ("at", "i4"),  # place in the heap
@@ -76,8 +80,8 @@ class State(NamedTuple):
 
     Parameters
     ----------
-    lanes, links, phases, gates : numpy.ndarray
-        Records.
+    flows, lanes, links, phases, gates : numpy.ndarray
+        Records; `flows` and `lanes` by lane.
     first_phase, last_phase : numpy.ndarray of int32, shape (lanes,)
         Which phases each lane goes through; the last one not included.
     partner_start, partners, slot_start, slots : numpy.ndarray
@@ -100,6 +104,7 @@ class State(NamedTuple):
         Counters of work and the status.
     """
 
+    flows: Any
     lanes: Any
     links: Any
     phases: Any
@@ -137,11 +142,12 @@ def state_of(lanes: Lanes) -> State:
     uses = np.zeros(len(lanes.route_start), np.int64)
     _count_uses(slots, lanes.slot_start, lanes.slots, lanes.route_start, crossed, place_start, room, uses)
     np.minimum(room, count, out=room)
-    records = np.zeros(count, LANE)
+    records, flows = np.zeros(count, LANE), np.zeros(count, FLOW)
     first = p.start[lanes.programme].astype(np.int32)
-    _clear(records, first)
+    _clear(records, flows, first)
     batch, ended, starting, opened, told = (np.zeros(count, np.int32) for _ in range(5))
     return State(
+        flows=flows,
         lanes=records,
         links=links_of(lanes.bandwidth, room),
         phases=_phases(lanes),
@@ -195,12 +201,13 @@ def _count_uses(
 
 
 @compiled
-def _clear(lanes: Any, first: Any) -> None:
+def _clear(lanes: Any, flows: Any, first: Any) -> None:
     """Let lanes stand before their first phase, on no link, with nobody waiting."""
     for number in range(len(lanes)):
         lane = lanes[number]
         lane.phase = first[number]
-        lane.route = lane.joined = lane.bottleneck = lane.first_waiter = lane.next_waiter = NONE
+        lane.route = lane.first_waiter = lane.next_waiter = NONE
+        flows[number].joined = flows[number].bottleneck = NONE
 
 
 def links_of(bandwidth: Any, room: Any) -> Any:
@@ -208,7 +215,6 @@ def links_of(bandwidth: Any, room: Any) -> Any:
     links = np.zeros(len(bandwidth), LINK)
     links["bandwidth"] = bandwidth
     links["key"], links["at"] = np.inf, NONE
-    links["room"] = room
     links["start"] = np.cumsum(room) - room
     return links
 
