@@ -18,7 +18,7 @@ def table(measured: dict[str, Any]) -> str:
     )
     about = (
         f"{machine['cpu']}, {machine['cores']} cores; Python {versions['python']}, NumPy {versions['numpy']}, "
-        f"Numba {versions['numba']}, SimPy {versions['simpy']}; {', '.join(others)}; {measured['date']}. "
+        f"Numba {versions['numba']}, SimPy {versions['simpy']}; {' and '.join(others)}; {measured['date']}. "
         "CPU seconds from routes known to all ends known, medians after a warm-up. *Ratio*: theirs to ours in "
         "the same run. *Differs*: largest relative difference of an end from the first line of the row."
     )
@@ -30,14 +30,15 @@ def _lines(rows: list[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         first = row["runs"][0]
         for run in row["runs"]:
-            if run["who"].startswith("on SimPy's clock, woken"):
-                continue
+            if run["who"].startswith("on SimPy's clock"):
+                continue  # as fast, unless a process is woken all the time
+            ratio = run["seconds"] / first["seconds"]
             cells = [
                 row["work"] if run is first else "",
                 f"{run['messages']:,}" if run["own"] and run["messages"] else "",
                 run["who"],
                 f"{run['seconds']:.3g}",
-                "" if run is first else f"x{run['seconds'] / first['seconds']:,.3g}",
+                "" if run is first else f"x{ratio:,.0f}" if ratio > 100 else f"x{ratio:.3g}",
                 "" if run is first else f"{run['differs']:.0e}",
             ]
             yield f"| {' | '.join(cells)} |"
