@@ -3,6 +3,7 @@
 import random
 from dataclasses import replace
 
+import numba
 import numpy as np
 import pytest
 import simpy
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from simulator.errors import CheckError
 from simulator.network import core
+from simulator.network._compiled import compiled
 from simulator.network._core_calendar import calendar, earliest, set_due, take
 from simulator.network._core_run import advance, begin, instant
 from simulator.network._core_state import FLOWING, HELD, MESSAGES, state_of
@@ -289,3 +291,15 @@ def lose(state, now):
     begin(state, now)
     instant(state, now, 0)
     state.flows["rate"] *= 10
+
+
+def test_machine_code_that_cannot_be_kept_is_made_all_the_same(monkeypatch):
+    compile_ = numba.njit
+
+    def nowhere(function, *, cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_(function, **options)
+
+    monkeypatch.setattr(numba, "njit", nowhere)
+    assert compiled(lambda x: x + 1)(1) == 2

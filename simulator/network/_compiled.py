@@ -33,18 +33,27 @@ def reordered(function: Function) -> Function:
 def _kept(function: Function, **options: Any) -> Function:
     njit: Any = numba.njit
     config: Any = numba.core.config
-    given, config.CACHE_DIR = config.CACHE_DIR, config.CACHE_DIR or str(_folder())
+    given, config.CACHE_DIR = config.CACHE_DIR, config.CACHE_DIR or _folder()
+    about = {"error_model": "numpy", "_nrt": False} | options
     try:
-        made: Function = njit(function, cache=True, error_model="numpy", _nrt=False, **options)
+        made: Function = njit(function, cache=True, **about)
+    except RuntimeError:  # no folder that can be written: made anew by each process
+        made = njit(function, **about)
     finally:
         config.CACHE_DIR = given
     return made
 
 
 @cache
-def _folder() -> Path:
-    """Return where machine code is kept: another folder for other sources, since one includes the next."""
+def _folder() -> str:
+    """Return where machine code is kept: another folder for other sources, since one includes the next.
+
+    Blank, which leaves it to numba, where nobody knows a home.
+    """
     sources = sorted(Path(__file__).parent.glob("_c*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "commsim" / f"compiled-{digest}"
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        return ""
+    return str(home / "commsim" / f"compiled-{digest}")
