@@ -33,8 +33,8 @@ def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def gauge(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar while the block runs; yields what to call with how much is done, and of how much.
+def gauge(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a bar while the block runs; yields what to call with how much is done, and of how much if known.
 
     The bar appears at the first call.
 

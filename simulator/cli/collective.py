@@ -8,6 +8,7 @@ import click
 from simulator.cli._fabric import fabric_option
 from simulator.cli._options import COUNT, SIZE, Choice, form_options
 from simulator.cli._output import emit
+from simulator.cli._progress import gauge
 from simulator.operations import OPERATIONS
 
 FIDELITIES = ("formula", "fluid", "messages")
@@ -36,16 +37,18 @@ def command(
     from simulator.engine.fabric import is_file
     from simulator.planning.collective import ask
 
-    answer = ask(
-        op,
-        size=size,
-        gpus=gpus,
-        fabric=fabric,
-        algorithm=algorithm,
-        protocol=protocol,
-        fidelity=fidelity,
-        release=nccl,
-    )
+    with gauge("messages") as tell:
+        answer = ask(
+            op,
+            size=size,
+            gpus=gpus,
+            fabric=fabric,
+            algorithm=algorithm,
+            protocol=protocol,
+            fidelity=fidelity,
+            release=nccl,
+            progress=lambda done: tell(done, None),
+        )
     emit(
         {"rows": answer.rows, "candidates": answer.candidates},
         lambda: _table(answer.rows[0], answer.candidates),

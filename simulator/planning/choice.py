@@ -1,7 +1,7 @@
 """Which algorithm a collective runs by: as NCCL would choose, as asked for, or the least closed form."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
@@ -59,6 +59,7 @@ class Question:
     gpus: int
     graph: nx.DiGraph
     answer: Answer
+    progress: Callable[[int], object] | None = None  # told now and then how many messages have ended
 
     def warn(self, text: str) -> None:
         """Add a remark to the answer."""
@@ -241,4 +242,5 @@ def replay(question: Question, choice: Choice, fidelity: Fidelity) -> Collective
         fidelity=fidelity,
         alpha=choice.alpha_s,
         router=router,
+        progress=question.progress,
     )

@@ -5,6 +5,7 @@ graph says how much slower than its own closed form the chosen algorithm runs th
 blame. The two are multiplied: measurements set the level, events the contention.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from simulator.calibration.predictor import Prediction
@@ -31,6 +32,7 @@ def ask(
     protocol: str = "auto",
     fidelity: str = "formula",
     release: str = nccl.NEWEST,
+    progress: Callable[[int], object] | None = None,
 ) -> Answer:
     """Return the cost of one collective.
 
@@ -50,6 +52,8 @@ def ask(
         ``formula``, ``fluid`` or ``messages``.
     release : str
         NCCL release.
+    progress : callable, optional
+        Called now and then with how many messages have ended, where every message is followed.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def ask(
     if fidelity not in FIDELITIES:
         raise unknown("fidelity", fidelity, FIDELITIES, where="--fidelity")
     place = fabric if isinstance(fabric, Fabric) else Fabric(fabric)
-    question = Question(op, size, gpus, place.graph(gpus), Answer())
+    question = Question(op, size, gpus, place.graph(gpus), Answer(), progress)
     if gpus == 1:
         question.answer.rows.append(_row(question, Choice("", "none"), 0.0, (0.0, 0.0), "calibrated", None))
         return question.answer
