@@ -1,12 +1,16 @@
 """``python -m simulator``: the same program as the console script ``commsim``."""
 
+import gc
 import sys
 
 from simulator._bootstrap import ensure
 
+COLLECT = (100_000, 40, 20)  # for the garbage collector: of a large fabric nothing is garbage
+
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    gc.set_threshold(*COLLECT)
     try:
         from simulator.cli import run
     except ImportError as error:
