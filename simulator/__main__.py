@@ -5,7 +5,7 @@ import sys
 
 from simulator._bootstrap import ensure
 
-COLLECT = (100_000, 40, 20)  # for the garbage collector: of a large fabric nothing is garbage
+COLLECT = (100000, 40, 20)  # for the garbage collector: of a large fabric nothing is garbage
 
 
 def main() -> None:
