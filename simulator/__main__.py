@@ -1,22 +1,18 @@
 """``python -m simulator``: the same program as the console script ``commsim``."""
 
-import gc
 import sys
 
 from simulator._bootstrap import ensure
 
-COLLECT = (100000, 40, 20)  # for the garbage collector: of a large fabric nothing is garbage
-
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    gc.set_threshold(*COLLECT)
     try:
-        from simulator.cli import run
+        from simulator.cli import process
     except ImportError as error:
         sys.stderr.write("error: %s\n%s" % (error, _owner()))
         sys.exit(1)
-    sys.exit(run())
+    sys.exit(process())
 
 
 def _owner() -> str:
