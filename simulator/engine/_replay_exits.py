@@ -1,15 +1,15 @@
 """How GPUs reach the switches outside of their machines, and how these reach them."""
 
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
-from simulator.engine._replay_mesh import Beyond
 from simulator.engine._replay_pieces import Ints, Pieces
+from simulator.engine._replay_wiring import NOWHERE, Wiring
 from topologies._graph import GraphNode
 
 Exit = tuple[int, GraphNode, int]  # piece between a GPU and a switch outside, that switch, what the way costs
+_Rows = tuple[Ints, Ints, Ints, Ints]  # of ways: the GPU, the node reached, the edges, what the way costs
 
 _ADAPTER = 2**14  # a way through an adapter is dearer than any without, as for `topologies._routing.Router`
 
@@ -19,76 +19,90 @@ class Exits:
 
     Parameters
     ----------
-    onward : mapping of node to list of (node, int)
-        What each node leads to, with the numbers of the edges; for ways back, what leads to it.
-    gpus : sequence of tuple
-        By number.
-    machine : mapping of node to object
-        The machine that a node is in, None outside of all.
+    wiring : Wiring
+        The fabric.
+    gpus : array of int
+        Nodes by number, shape (GPUs,).
     pieces : Pieces
         Where ways are stored.
     out : bool
         Whether ways lead out of the machine.
-
-    Attributes
-    ----------
-    classes : int
-        How many kinds of GPUs were met.
     """
 
-    def __init__(
-        self,
-        onward: Beyond,
-        gpus: Sequence[GraphNode],
-        machine: Mapping[GraphNode, object],
-        pieces: Pieces,
-        *,
-        out: bool,
-    ) -> None:
-        self._onward, self._gpus, self._machine = onward, gpus, machine
-        self._pieces, self._out = pieces, out
+    def __init__(self, wiring: Wiring, gpus: Ints, pieces: Pieces, *, out: bool) -> None:
+        self._wiring, self._gpus, self._pieces, self._out = wiring, gpus, pieces, out
         self._found: dict[int, list[Exit]] = {}
-        self._class: dict[tuple[tuple[GraphNode, int], ...], int] = {}
-        self._classes: dict[int, int] = {}
 
     def __getitem__(self, gpu: int) -> list[Exit]:
         """Return the exits of a GPU, by number."""
         if gpu not in self._found:
-            self._found[gpu] = self._find(gpu)
+            rows = zip(*(column[gpu].tolist() for column in self._columns), strict=True)
+            self._found[gpu] = [
+                (piece, self._wiring.nodes[at], cost) for piece, at, cost in rows if piece >= 0
+            ]
         return self._found[gpu]
 
     def kind(self, gpu: int) -> int:
         """Return the class of a GPU: those with the same switches outside at the same cost are alike."""
-        if gpu not in self._classes:
-            key = tuple((anchor, cost) for _, anchor, cost in self[gpu])
-            self._classes[gpu] = self._class.setdefault(key, len(self._class))
-        return self._classes[gpu]
+        return int(self.table[0][gpu])
 
     @cached_property
     def table(self) -> tuple[Ints, Ints]:
         """Return the class of every GPU, shape (GPUs,), and the pieces of its exits, shape (GPUs, most)."""
-        every = range(len(self._gpus))
-        pieces = [[piece for piece, _, _ in self[gpu]] for gpu in every]
-        most = max(map(len, pieces))
-        rows = [row + [-1] * (most - len(row)) for row in pieces]
-        return np.array([self.kind(gpu) for gpu in every]), np.array(rows, dtype=np.int64)
+        pieces, anchors, costs = self._columns
+        _, kinds = np.unique(np.concatenate((anchors, costs), axis=1), axis=0, return_inverse=True)
+        return kinds.reshape(-1), pieces
 
-    def _find(self, gpu: int) -> list[Exit]:
-        start, machine = self._gpus[gpu], self._machine
-        home, seen, found = machine[start], {start}, []
-        ahead: list[tuple[GraphNode, tuple[int, ...], int]] = [(start, (), 0)]  # edges to a node, their cost
-        for node, edges, cost in ahead:
-            for head, edge in self._onward[node]:
-                if head[0] == "gpu" or head in seen:
-                    continue
-                seen.add(head)
-                there = (*edges, edge), cost + (1 + 2 * _ADAPTER if head[0] == "nic" else 1)
-                if machine[head] is None:
-                    found.append((head, *there))
-                elif machine[head] == home:
-                    ahead.append((head, *there))
-        return [self._exit(*way) for way in found]
+    @cached_property
+    def _columns(self) -> tuple[Ints, Ints, Ints]:
+        """Return pieces, switches and costs of the exits, nearest first, -1 where none are left.
 
-    def _exit(self, anchor: GraphNode, edges: tuple[int, ...], cost: int) -> Exit:
-        piece = tuple([(edge, 1.0) for edge in (edges if self._out else edges[::-1])])
-        return self._pieces.keep(piece), anchor, cost
+        Each has the shape (GPUs, most).
+        """
+        owners, anchors, costs, pieces = (
+            np.concatenate(column) for column in zip(*self._search(), strict=True)
+        )
+        order = np.argsort(owners, kind="stable")
+        lengths = np.bincount(owners, minlength=len(self._gpus))
+        turn = np.arange(len(order)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        found = []
+        for column in (pieces, anchors, costs):
+            rows = np.full((len(self._gpus), max(1, int(lengths.max(initial=0)))), -1, dtype=np.int64)
+            rows[owners[order], turn] = column[order]
+            found.append(rows)
+        return found[0], found[1], found[2]
+
+    def _search(self) -> list[tuple[Ints, Ints, Ints, Ints]]:
+        """Return GPUs, switches, costs and pieces of all exits, by how many hops these have."""
+        machine, none = self._wiring.machine, np.zeros(0, dtype=np.int64)
+        found = [(none, none, none, none)]
+        every = np.arange(len(self._gpus))
+        rows: _Rows = every, self._gpus, np.zeros((len(every), 0), dtype=np.int64), np.zeros_like(every)
+        seen = none
+        while len(rows[0]):
+            rows, seen = self._onward(rows, seen)
+            owners, nodes, edges, costs = rows
+            outside = machine[nodes] == NOWHERE
+            paths = edges[outside]
+            numbers = self._pieces.keep_all(paths if self._out else paths[:, ::-1], np.ones(paths.shape[1]))
+            found.append((owners[outside], nodes[outside], costs[outside], numbers))
+            home = ~outside & (machine[nodes] == machine[self._gpus[owners]])
+            rows = owners[home], nodes[home], edges[home], costs[home]
+        return found
+
+    def _onward(self, rows: _Rows, seen: Ints) -> tuple[_Rows, Ints]:
+        """Return the ways one hop longer to nodes that are no GPUs and were not met, and the nodes met."""
+        owners, nodes, edges, costs = rows
+        start, others, numbers = self._wiring.onward if self._out else self._wiring.back
+        lengths = start[nodes + 1] - start[nodes]
+        which = np.repeat(np.arange(len(nodes)), lengths)
+        slot = np.arange(len(which)) + np.repeat(start[nodes] - (np.cumsum(lengths) - lengths), lengths)
+        heads = others[slot]
+        keys = owners[which] * len(self._wiring.nodes) + heads
+        fresh = np.flatnonzero(~self._wiring.gpu[heads] & ~np.isin(keys, seen))
+        _, first = np.unique(keys[fresh], return_index=True)
+        kept = fresh[np.sort(first)]
+        which, heads = which[kept], heads[kept]
+        paths = np.concatenate((edges[which], numbers[slot[kept], None]), axis=1)
+        dearer = costs[which] + np.where(self._wiring.nic[heads], 1 + 2 * _ADAPTER, 1)
+        return (owners[which], heads, paths, dearer), np.concatenate((seen, keys[kept]))

@@ -53,12 +53,16 @@ class Mesh:
         self._bandwidth, self._spreads, self._keep = bandwidth, spread, keep
         self._goals: dict[GraphNode, int] = {}
         self._before: dict[GraphNode, list[GraphNode]] = {}
+        self._into: dict[GraphNode, dict[GraphNode, int]] = {}
+        self._out_of: dict[GraphNode, list[tuple[GraphNode, int]]] = {}
         self._goal: dict[frozenset[GraphNode], int] = {}
         self._far: list[dict[GraphNode, int]] = []  # by goal, hops from a node to the last one before it
         self._onward: dict[tuple[GraphNode, int], list[tuple[GraphNode, int]]] = {}
-        self._first: dict[tuple[GraphNode, int], tuple[int, Layer]] = {}
-        self._middle: dict[tuple[Layer, int], tuple[int, Layer]] = {}
-        self._last: dict[tuple[GraphNode, Layer], int] = {}
+        self._layers: list[Layer] = []
+        self._layer: dict[Layer, int] = {}  # a layer is long to compare: it goes by its number
+        self._first: dict[tuple[GraphNode, int], tuple[int, int]] = {}
+        self._middle: dict[tuple[int, int], tuple[int, int]] = {}
+        self._last: dict[tuple[GraphNode, int], int] = {}
         self._ways: dict[tuple[GraphNode, GraphNode], Way | None] = {}
         self._whole: dict[tuple[int, ...], int] = {}
 
@@ -77,10 +81,10 @@ class Mesh:
 
     def _near(self, one: GraphNode, other: GraphNode) -> Way | None:
         """Return the way or ways of one or two hops, None if there is none."""
-        into = {tail: edge for tail, edge in self._behind[other] if tail in self._inside}
+        into = self._entering(other)
         if one in into:
             return 1, (self._keep(((into[one], 1.0),)),)
-        hops = [(edge, into[head]) for head, edge in self._ahead[one] if head in into and head[0] != "gpu"]
+        hops = [(edge, into[head]) for head, edge in self._leaving(one) if head in into and head[0] != "gpu"]
         if not hops:
             return None
         rates = self._bandwidth[[edge for edge, _ in hops]].tolist() if len(hops) > 1 else [1.0]
@@ -95,15 +99,25 @@ class Mesh:
             return None
         if (one, goal) not in self._first:
             piece, layer = self._hop(((one, 1.0),), goal)
-            self._first[one, goal] = self._keep(piece), layer
-        first, layer = self._first[one, goal]
-        if (layer, goal) not in self._middle:
-            self._middle[layer, goal] = self._between(layer, goal)
-        middle, layer = self._middle[layer, goal]
-        if (other, layer) not in self._last:
-            edges = dict(self._behind[other])
-            self._last[other, layer] = self._keep(tuple([(edges[node], part) for node, part in layer]))
-        return self._far[goal][one] + 1, (first, middle, self._last[other, layer])
+            self._first[one, goal] = self._keep(piece), self._numbered(layer)
+        first, top = self._first[one, goal]
+        if (top, goal) not in self._middle:
+            piece, layer = self._between(self._layers[top], goal)
+            self._middle[top, goal] = self._keep(piece), self._numbered(layer)
+        middle, end = self._middle[top, goal]
+        if (other, end) not in self._last:
+            edges = self._entering(other)
+            self._last[other, end] = self._keep(
+                tuple([(edges[node], part) for node, part in self._layers[end]])
+            )
+        return self._far[goal][one] + 1, (first, middle, self._last[other, end])
+
+    def _numbered(self, layer: Layer) -> int:
+        """Return the number of a layer, the same for equal ones."""
+        if layer not in self._layer:
+            self._layer[layer] = len(self._layers)
+            self._layers.append(layer)
+        return self._layer[layer]
 
     def _chosen(self, one: GraphNode, other: GraphNode, bits: int) -> Way | None:
         """Return one of the ways."""
@@ -115,14 +129,14 @@ class Mesh:
             self._whole[way] = self._keep(tuple((edge, 1.0) for edge in way))
         return far + 1, (self._whole[way],)
 
-    def _between(self, layer: Layer, goal: int) -> tuple[int, Layer]:
+    def _between(self, layer: Layer, goal: int) -> tuple[Piece, Layer]:
         """Return the piece from some nodes to those just before a goal, and these."""
         far = self._far[goal]
         whole: list[tuple[int, float]] = []
         while far[layer[0][0]]:
             piece, layer = self._hop(layer, goal)
             whole += piece
-        return self._keep(tuple(whole)), layer
+        return tuple(whole), layer
 
     def _hop(self, layer: Layer, goal: int) -> tuple[Piece, Layer]:
         """Return the edges one hop nearer to a goal, and what is there."""
@@ -152,7 +166,7 @@ class Mesh:
         if (node, goal) not in self._onward:
             far = self._far[goal]
             wanted = far[node] - 1
-            found = [(head, edge) for head, edge in self._ahead[node] if far.get(head) == wanted]
+            found = [(head, edge) for head, edge in self._leaving(node) if far.get(head) == wanted]
             self._onward[node, goal] = (
                 found if self._spreads else sorted(found, key=lambda found: repr(found[0]))
             )
@@ -171,8 +185,20 @@ class Mesh:
     def _tails(self, node: GraphNode) -> list[GraphNode]:
         """Return what leads to a node."""
         if node not in self._before:
-            self._before[node] = [tail for tail, _ in self._behind[node] if tail in self._inside]
+            self._before[node] = [*self._entering(node)]
         return self._before[node]
+
+    def _entering(self, node: GraphNode) -> dict[GraphNode, int]:
+        """Return what leads to a node, with the edges."""
+        if node not in self._into:
+            self._into[node] = {tail: edge for tail, edge in self._behind[node] if tail in self._inside}
+        return self._into[node]
+
+    def _leaving(self, node: GraphNode) -> list[tuple[GraphNode, int]]:
+        """Return what a node leads to that a way may pass, with the edges."""
+        if node not in self._out_of:
+            self._out_of[node] = [(head, edge) for head, edge in self._ahead[node] if head in self._inside]
+        return self._out_of[node]
 
     def _distances(self, goals: Iterable[GraphNode]) -> dict[GraphNode, int]:
         """Return the hops to the nearest of some nodes from all that can reach one."""

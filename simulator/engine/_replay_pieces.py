@@ -22,20 +22,47 @@ class Pieces:
 
     def __init__(self, edges: int) -> None:
         self._edges = edges
-        self._kept: list[Piece] = []
-        self._ready = 0  # how many of them the arrays hold
+        self._new: list[Piece] = []  # those that the arrays do not hold yet
         self._start: Ints = np.zeros(1, dtype=np.int64)
         self._edge: Ints = np.zeros(0, dtype=np.int64)
         self._share: Floats = np.zeros(0)
 
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._start) - 1 + len(self._new)
+
     def keep(self, piece: Piece) -> int:
         """Store a piece; return its number."""
-        self._kept.append(piece)
-        return len(self._kept) - 1
+        self._new.append(piece)
+        return len(self) - 1
+
+    def keep_all(self, edges: Ints, shares: Floats) -> Ints:
+        """Store pieces that are alike but for their edges; return their numbers.
+
+        Parameters
+        ----------
+        edges : array of int
+            By number, shape (pieces, edges of each).
+        shares : array of float
+            The part of the bytes on each edge of a piece, shape (edges of each,).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (pieces,).
+        """
+        self._gather()
+        first, (count, length) = len(self), edges.shape
+        self._append(np.full(count, length), edges.ravel(), np.tile(shares, count))
+        return np.arange(first, first + count)
 
     def __getitem__(self, number: int) -> Piece:
         """Return a piece: edges by number, each with its part."""
-        return self._kept[number]
+        held = len(self._start) - 1
+        if number >= held:
+            return self._new[number - held]
+        some = slice(self._start[number], self._start[number + 1])
+        return tuple(zip(self._edge[some].tolist(), self._share[some].tolist(), strict=True))
 
     def loads(self, numbers: Ints, amounts: Floats) -> Floats:
         """Return what amounts on pieces put on each edge.
@@ -52,7 +79,7 @@ class Pieces:
         numpy.ndarray
             Shape (edges,).
         """
-        total = np.bincount(numbers, weights=amounts, minlength=len(self._kept))
+        total = np.bincount(numbers, weights=amounts, minlength=len(self))
         used = np.flatnonzero(total)
         lengths, edges, shares = self.spelt(used)
         weights = np.repeat(total[used], lengths) * shares
@@ -70,12 +97,13 @@ class Pieces:
 
     def _gather(self) -> None:
         """Put what was kept since the last time into the arrays."""
-        new = self._kept[self._ready :]
-        if not new:
-            return
-        self._ready = len(self._kept)
-        lengths = np.array([len(piece) for piece in new], dtype=np.int64)
-        flat = np.array([*chain.from_iterable(new)], dtype=float).reshape(-1, 2)
+        new, self._new = self._new, []
+        if new:
+            lengths = np.array([len(piece) for piece in new], dtype=np.int64)
+            flat = np.array([*chain.from_iterable(new)], dtype=float).reshape(-1, 2)
+            self._append(lengths, flat[:, 0].astype(np.int64), flat[:, 1])
+
+    def _append(self, lengths: Ints, edges: Ints, shares: Floats) -> None:
         self._start = np.concatenate((self._start, self._start[-1] + np.cumsum(lengths)))
-        self._edge = np.concatenate((self._edge, flat[:, 0].astype(np.int64)))
-        self._share = np.concatenate((self._share, flat[:, 1]))
+        self._edge = np.concatenate((self._edge, edges))
+        self._share = np.concatenate((self._share, shares))

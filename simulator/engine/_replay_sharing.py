@@ -82,7 +82,8 @@ class Sharing:
     def busy(self, uses: Iterable[Use], times: Mapping[int, int], step_s: float) -> dict[Edge, float]:
         """Return the part of a step that some uses keep each link busy, for the links that are."""
         total = self._total(uses, times) / step_s if step_s else self._total(uses, times)
-        return {self._ways.edges[edge]: float(total[edge]) for edge in np.flatnonzero(total)}
+        used, edges = np.flatnonzero(total), self._ways.edges
+        return dict(zip([edges[at] for at in used.tolist()], total[used].tolist(), strict=True))
 
     def users(
         self, uses: Sequence[Use], times: Mapping[int, int], step_s: float
@@ -93,17 +94,14 @@ class Sharing:
             for axis in dict.fromkeys(use.axis for use in uses)
         }
         total = sum(by_axis.values(), np.zeros(len(self._ways.edges)))
-        busiest: dict[tuple[Hashable, Hashable], int] = {}
-        for edge in np.flatnonzero(total):
-            tail, head = self._ways.edges[edge]
-            best = busiest.setdefault((tail[0], head[0]), int(edge))
-            if total[edge] > total[best] * (1 + _ROUNDING):
-                busiest[tail[0], head[0]] = int(edge)
+        used = np.flatnonzero(total)
+        kinds = self._ways.wiring.kinds[used]
+        busiest = [_busiest(total, used[kinds == kind]) for kind in dict.fromkeys(kinds.tolist())]
         return {
             self._ways.edges[edge]: {
                 axis: float(busy[edge]) / step_s for axis, busy in by_axis.items() if busy[edge]
             }
-            for edge in sorted(busiest.values(), key=lambda edge: -total[edge])
+            for edge in sorted(busiest, key=lambda edge: -total[edge])
         }
 
     def _total(self, uses: Iterable[Use], times: Mapping[int, int]) -> np.ndarray:
@@ -135,18 +133,21 @@ class Sharing:
     def _filled(self, overlapping: set[int]) -> tuple[np.ndarray, np.ndarray]:
         """Return how many lanes use each link and how full all at once make it, both of shape (edges,)."""
         edges = len(self._ways.edges)
-        lanes, filled = np.zeros(edges), np.zeros(edges)
+        lanes, filled, peak = np.zeros(edges), np.zeros(edges), np.zeros(edges)
         by_lane: dict[tuple[int, str], list[Use]] = defaultdict(list)
         for use in self._uses:
             by_lane[use.stage, use.lane].append(use)
         for members in by_lane.values():
-            peak = np.zeros(edges)
             for use in members:
                 there = self.loads[use.number].edges
                 peak[there] = np.maximum(peak[there], self._parts[use.number])
             many = any(use.number in overlapping for use in members)
-            lanes += (2 if many else 1) * (peak > 0)
-            filled += np.where(peak > 0, inf, 0.0) if many else peak
+            for use in members:  # a link counts at the first that is on it
+                there = self.loads[use.number].edges
+                most = peak[there]
+                lanes[there] += (2 if many else 1) * (most > 0)
+                filled[there] += np.where(most > 0, inf, 0.0) if many else most
+                peak[there] = 0.0
         return lanes, filled
 
     def _classes(self, deciding: np.ndarray) -> tuple[list[int], np.ndarray]:
@@ -184,6 +185,16 @@ def _load(traffic: Traffic, use: Use) -> Load:
 
 def _part(use: Use, load: Load) -> np.ndarray:
     return np.minimum(1.0, load.busy * use.size / use.seconds)
+
+
+def _busiest(total: np.ndarray, edges: np.ndarray) -> int:
+    """Return the busiest of some edges; of those that differ by rounding alone, the one that was met first."""
+    busy = total[edges]
+    risen = np.flatnonzero(busy[1:] > np.maximum.accumulate(busy)[:-1]) + 1
+    best = 0
+    for at in risen.tolist():
+        best = at if busy[at] > busy[best] * (1 + _ROUNDING) else best
+    return int(edges[best])
 
 
 def _places(edges: np.ndarray, length: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from simulator.engine._replay_exits import Exits
 from simulator.engine._replay_mesh import Edge, Mesh
 from simulator.engine._replay_pieces import Floats, Ints, Pieces
 from simulator.engine._replay_spread import Spread
+from simulator.engine._replay_wiring import Beside, Wiring
 from topologies._graph import GraphNode, gpu_nodes
 from topologies._routing import FAST_INSIDE, Router, mix
 
@@ -57,29 +58,30 @@ class Ways:
         if self.policy not in POLICIES:
             raise ValueError(f"policy '{policy}' is not one of {', '.join(POLICIES)}")
         self.graph = graph
-        self.edges: list[Edge] = [(tail, head) for tail, heads in graph.adjacency() for head in heads]
-        about = [edge for _, heads in graph.adjacency() for edge in heads.values()]
-        self.bandwidth = np.array([edge["bandwidth_Bps"] for edge in about], dtype=float)
-        self.latency = np.array([edge["latency_s"] for edge in about], dtype=float)
-        self._ahead: dict[GraphNode, list[tuple[GraphNode, int]]] = {node: [] for node in graph}
-        self._behind: dict[GraphNode, list[tuple[GraphNode, int]]] = {node: [] for node in graph}
-        for number, (tail, head) in enumerate(self.edges):
-            self._ahead[tail].append((head, number))
-            self._behind[head].append((tail, number))
+        self.wiring = Wiring(graph)
+        self.edges, self.bandwidth, self.latency = (
+            self.wiring.edges,
+            self.wiring.bandwidth,
+            self.wiring.latency,
+        )
+        self._ahead = Beside(self.wiring, self.wiring.onward)
+        self._behind = Beside(self.wiring, self.wiring.back)
         self.gpus = gpu_nodes(graph)
-        machine: dict[GraphNode, object] = dict(graph.nodes(data="host"))
+        machine: dict[GraphNode, object] = dict(zip(self.wiring.nodes, self.wiring.hosts, strict=True))
         self.host = [at if machine[gpu] is None else machine[gpu] for at, gpu in enumerate(self.gpus)]
         self.rail = self._rails(graph)
         self.on_rail = {(self.host[at], rail): at for at, rail in reversed([*enumerate(self.rail)])}
         self._whole: Router | None = None
         self._pieces = Pieces(len(self.edges))
+        self.piece, self.keep_all = self._pieces.__getitem__, self._pieces.keep_all
         self._rooms: dict[object, list[GraphNode]] = {}  # by machine; None: what is in none
         for node, host in machine.items():
             self._rooms.setdefault(host, []).append(node)
         self._outside = self._mesh([node for node in self._rooms.get(None, ()) if node[0] != "gpu"])
         self._inside: dict[object, Mesh | Router] = {}
-        self.outs = Exits(self._ahead, self.gpus, machine, self._pieces, out=True)
-        self.ins = Exits(self._behind, self.gpus, machine, self._pieces, out=False)
+        self.seats = np.array([self.wiring.place[gpu] for gpu in self.gpus], dtype=np.int64)
+        self.outs = Exits(self.wiring, self.seats, self._pieces, out=True)
+        self.ins = Exits(self.wiring, self.seats, self._pieces, out=False)
         self._joins: dict[tuple[int, int], list[Join]] = {}  # by classes
         self._pairs: dict[tuple[int, int], tuple[Part, ...]] = {}
 
@@ -173,6 +175,10 @@ class Ways:
                 numbers = (self._pieces.keep(piece),)
             self._pairs[src, dst] = tuple((number, 1.0) for number in numbers)
         return self._pairs[src, dst]
+
+    def meshed(self, gpu: int) -> bool:
+        """Tell whether the GPUs of the machine of one reach each other through switches alone."""
+        return isinstance(self._room(gpu), Mesh)
 
     def _room(self, gpu: int) -> Mesh | Router:
         """Return the ways inside the machine of a GPU; where GPUs are wired to each other they may relay."""

@@ -5,14 +5,13 @@ has a narrower core for the traffic of a group, its price grows in proportion. W
 all, nobody measured the like, and a price is at least what the busiest link needs for its bytes.
 """
 
-from collections.abc import Sequence
 from functools import cache
 
-import networkx as nx
 import numpy as np
 
 from simulator.calibration.setting import Setting
 from simulator.calibration.steps.prices import StepPrices
+from simulator.engine._replay_wiring import NOWHERE, Wiring
 from simulator.engine.bundles import Load, Traffic
 from workloads.step_graph import Collective, Operation
 
@@ -34,7 +33,7 @@ class Carried:
 
     def __init__(self, prices: StepPrices, boundary: float, traffic: Traffic | None, *, told: bool) -> None:
         self._prices, self._boundary, self._traffic, self._told = prices, boundary, traffic, told
-        self._where = _places(traffic.ways.graph, traffic.ways.edges) if traffic else None
+        self._where = _places(traffic.ways.wiring) if traffic else None
         self._slower = cache(self._worked_out)
 
     def setting(self, operation: Collective, stage: int) -> Setting:
@@ -91,8 +90,9 @@ class Carried:
 _INSIDE, _PORT, _CORE = 0, 1, 2
 
 
-def _places(graph: nx.DiGraph, edges: Sequence[tuple[object, object]]) -> np.ndarray:
+def _places(wiring: Wiring) -> np.ndarray:
     """Return of each edge whether it lies inside a machine, leaves or enters one, or joins what is in none."""
-    hosts = dict(graph.nodes(data="host"))
-    inside = [(hosts[tail] is not None, hosts[head] is not None) for tail, head in edges]
-    return np.array([_INSIDE if a and b else _PORT if a or b else _CORE for a, b in inside])
+    hosted = wiring.machine != NOWHERE
+    inside = hosted[wiring.tail].astype(int) + hosted[wiring.head]
+    places: np.ndarray = np.array([_CORE, _PORT, _INSIDE])[inside]
+    return places

@@ -24,8 +24,10 @@ def network_power(graph: nx.DiGraph) -> float:
     outside = {node for node, kind in graph.nodes(data="kind") if kind not in _INSIDE}
     ends: Counter[int] = Counter()
     for tail, heads in graph.adjacency():
-        for head, edge in heads.items():
-            number = (tail in outside) + (head in outside)
-            if number:
-                ends[number] += edge.get("cables", 1)
+        if tail in outside:
+            for head, edge in heads.items():
+                ends[2 if head in outside else 1] += edge.get("cables", 1)
+    for node in outside:
+        into = graph._pred[node].items()
+        ends[1] += sum([edge.get("cables", 1) for tail, edge in into if tail not in outside])
     return sum(count / 2 * link_power(switch, cable, ends=number) for number, count in ends.items())
