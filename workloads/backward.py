@@ -119,6 +119,43 @@ def interleaved(
     return found
 
 
+class Mirror:
+    """A forward as the backward turns it around, each way of it worked out once.
+
+    Parameters
+    ----------
+    forward : iterable of Operation
+        What is turned around.
+    frozen : bool
+        Whether no gradients of weights are wanted.
+    """
+
+    def __init__(self, forward: Iterable[Operation], *, frozen: bool = False) -> None:
+        self._forward, self._frozen = tuple(forward), frozen
+        self._known: dict[tuple[bool, bool], tuple[tuple[Operation, ...], tuple[Operation, ...]]] = {}
+
+    def back(self, *, split: bool, gathers: bool) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
+        """Return the backward, and what is left for a task of its own.
+
+        Parameters
+        ----------
+        split : bool
+            Whether gradients of weights are tasks of their own.
+        gathers : bool
+            As in `weights`.
+        """
+        key = (split, gathers)
+        if key not in self._known:
+            late: list[Operation] = []
+            if not split:
+                back = interleaved(self._forward, frozen=self._frozen, gathers=gathers)
+            else:
+                back = inputs(self._forward)
+                late = [] if self._frozen else weights(self._forward, gathers=gathers)
+            self._known[key] = tuple(back), tuple(late)
+        return self._known[key]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """What a block does forward, and around it.
@@ -127,7 +164,7 @@ class Body:
     ----------
     forward : tuple of Operation
         Its own work.
-    mirror : tuple of Operation
+    mirror : Mirror
         The same as the backward turns it around.
     before, before_back, after : tuple of Operation
         Ahead of its forward and of its backward; behind the gradients of its weights.
@@ -136,16 +173,15 @@ class Body:
     """
 
     forward: tuple[Operation, ...]
-    mirror: tuple[Operation, ...]
+    mirror: Mirror
     before: tuple[Operation, ...] = ()
     before_back: tuple[Operation, ...] = ()
     after: tuple[Operation, ...] = ()
     gathers: bool = True
 
-    def blocks(self, name: str, repeat: int = 1, *, frozen: bool, split: bool) -> dict[Kind, Block]:
+    def blocks(self, name: str, repeat: int = 1, *, split: bool) -> dict[Kind, Block]:
         """Return its block for each kind of task; where weights have tasks of their own ``after`` follows those."""
-        late = [] if frozen else weights(self.mirror, gathers=self.gathers)
-        back = inputs(self.mirror) if split else interleaved(self.mirror, frozen=frozen, gathers=self.gathers)
+        back, late = self.mirror.back(split=split, gathers=self.gathers)
         work: dict[Kind, tuple[Operation, ...]] = {
             "F": (*self.before, *self.forward),
             "B": (*self.before_back, *back, *(() if split else self.after)),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from workloads import layers
-from workloads.backward import Body
+from workloads.backward import Body, Mirror
 from workloads.layers import Slice
 from workloads.parallelism import data, tensor
 from workloads.parallelism.data import Held
@@ -24,12 +24,15 @@ def embed(training: Training, work: Work) -> Held:
     exchange = exchanged(training, own)
     body = Body(
         forward=(*look_up, *leave, *tower),
-        mirror=(*look_up, *(leave if cut.sequence_parallel else ()), *tower),  # a sum passes its gradient on
+        mirror=Mirror(
+            (*look_up, *(leave if cut.sequence_parallel else ()), *tower),  # a sum passes its gradient on
+            frozen=training.frozen,
+        ),
         before=exchange.forward,
         before_back=exchange.backward_before,
         after=exchange.backward,
     )
-    found = body.blocks("embedding", frozen=training.frozen, split="W" in work)
+    found = body.blocks("embedding", split="W" in work)
     _add(work, found, ahead=True)
     return own
 
@@ -50,12 +53,12 @@ def project(training: Training, work: Work, *, own: bool) -> Held:
     forward, mirror = _head(training, cut)
     body = Body(
         forward=forward,
-        mirror=mirror,
+        mirror=Mirror(mirror, frozen=training.frozen),
         before=exchange.forward,
         before_back=exchange.backward_before,
         after=exchange.backward,
     )
-    _add(work, body.blocks("head", frozen=training.frozen, split="W" in work))
+    _add(work, body.blocks("head", split="W" in work))
     return parameters
 
 
@@ -77,12 +80,12 @@ def predict(training: Training, work: Work) -> Held:
     forward, mirror = _head(training, cut)
     body = Body(
         forward=(joint, *forward),
-        mirror=(joint, *mirror),
+        mirror=Mirror((joint, *mirror), frozen=training.frozen),
         before=exchange.forward,
         before_back=exchange.backward_before,
         after=exchange.backward,
     )
-    found = body.blocks("multi-token prediction", model.mtp_layers, frozen=training.frozen, split=split)
+    found = body.blocks("multi-token prediction", model.mtp_layers, split=split)
     _add(work, found)
     return owned + own.times(model.mtp_layers)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from workloads import layers
-from workloads.backward import Body
+from workloads.backward import Body, Mirror
 from workloads.layers import Slice
 from workloads.model import LayerKind
 from workloads.parallelism import context, data, expert, sequence, tensor
@@ -213,21 +213,43 @@ def blocks(training: Training, layer: Layer, exchange: Exchange, *, split: bool)
     split : bool
         Whether the schedule runs gradients of weights as tasks of their own.
     """
-    found = sections(training, layer)
-    forward = [operation for _, operations in found for operation in operations]
-    moe = layer.kind.ffn == "moe"
-    behind = [one for _, some in sections(training, layer, mirror=True) for one in some]
-    launch = _launch(training, "forward", moe)
-    relaunch = (*_launch(training, "backward", moe), *(launch if layer.recompute == "full" else ()))
-    body = Body(
-        forward=tuple(forward),
-        mirror=tuple(behind),
-        before=(*launch, *exchange.forward),
-        before_back=(*relaunch, *exchange.backward_before, *again(training, layer.recompute, found)),
-        after=exchange.backward,
-        gathers=layer.recompute != "full",
-    )
-    return body.blocks(_name(layer), layer.repeat, frozen=training.frozen, split=split)
+    return Sliced(training, layer).blocks(training, layer, exchange, split=split)
+
+
+class Sliced:
+    """The work of a kind of layer, from which the blocks of every way to compute again are made.
+
+    Parameters
+    ----------
+    training : Training
+        How it is sliced and run.
+    layer : Layer
+        Its kind.
+    """
+
+    def __init__(self, training: Training, layer: Layer) -> None:
+        self._sections = sections(training, layer)
+        self._forward = tuple(one for _, operations in self._sections for one in operations)
+        behind = (one for _, some in sections(training, layer, mirror=True) for one in some)
+        self._mirror = Mirror(behind, frozen=training.frozen)
+
+    def blocks(
+        self, training: Training, layer: Layer, exchange: Exchange, *, split: bool
+    ) -> dict[Kind, Block]:
+        """Return the blocks; the layer and the step differ from those it was made of in what is computed again."""
+        moe = layer.kind.ffn == "moe"
+        launch = _launch(training, "forward", moe)
+        relaunch = (*_launch(training, "backward", moe), *(launch if layer.recompute == "full" else ()))
+        repeated = again(training, layer.recompute, self._sections)
+        body = Body(
+            forward=self._forward,
+            mirror=self._mirror,
+            before=(*launch, *exchange.forward),
+            before_back=(*relaunch, *exchange.backward_before, *repeated),
+            after=exchange.backward,
+            gathers=layer.recompute != "full",
+        )
+        return body.blocks(_name(layer), layer.repeat, split=split)
 
 
 def _launch(training: Training, way: str, moe: bool) -> tuple[Operation, ...]:

@@ -40,7 +40,7 @@ def build(training: Training) -> StepGraph:
     schedule, chunks = _schedule(training)
     orders = _orders(training.schedule, at.pp, training.microbatches, chunks)
     routes = schedule.routes(at.pp, chunks)
-    kinds = _virtual(training, routes, chunks)
+    kinds = dealt(training, routes, chunks)
     fixed = Compute(name="step", law="step", variant=software.host)
     stages = []
     for stage in range(at.pp):
@@ -49,7 +49,7 @@ def build(training: Training) -> StepGraph:
             one, parameters = _chunk(training, routes, kinds, (stage, chunk), split=schedule.SPLIT)
             built.append(one)
             owned += parameters
-        after = _after(training, owned, routes, stage)
+        after = closing(training, owned, routes, stage)
         stages.append(Stage(chunks=tuple(built), tasks=orders[stage], before=(fixed,), after=after))
     useful = useful_flops(training.model, training.seq_len, mtp=training.mtp)
     return StepGraph(
@@ -104,8 +104,23 @@ def useful_flops(model: Model, seq_len: int, *, mtp: bool = False) -> float:
     return training_flops(model, seq_len, source_len=source, images=images, mtp=mtp)
 
 
-def _virtual(training: Training, routes: Routes, chunks: int) -> dict[Place, Layers]:
-    """Return the layers of each (stage, chunk)."""
+def dealt(training: Training, routes: Routes, chunks: int) -> dict[Place, Layers]:
+    """Return the layers of each (stage, chunk): their kinds, and whether they stay in 16 bits.
+
+    Parameters
+    ----------
+    training : Training
+        The step.
+    routes : sequence of sequence of (int, int)
+        Ways of a microbatch, of its schedule.
+    chunks : int
+        Of a stage.
+
+    Raises
+    ------
+    ValueError
+        Layers that do not divide, ways that leave a chunk out.
+    """
     model, stages = training.model, training.layout.pp
     kinds = (*model.encoder_kinds(), *model.layer_kinds())
     ends = training.software.wide_layers // 2
@@ -166,8 +181,20 @@ def _ahead(blocks: list[Block], exchange: Exchange) -> list[Block]:
     return [*found, replace(first, operations=idle, repeat=1), *rest]
 
 
-def _after(training: Training, owned: Held, routes: Routes, stage: int) -> tuple[Operation, ...]:
-    """Return what follows the last task of a stage: a tied table's gradients are summed up, then the strategy."""
+def closing(training: Training, owned: Held, routes: Routes, stage: int) -> tuple[Operation, ...]:
+    """Return what follows the last task of a stage: a tied table's gradients are summed up, then the strategy.
+
+    Parameters
+    ----------
+    training : Training
+        The step.
+    owned : Held
+        Parameters of a rank of the stage.
+    routes : sequence of sequence of (int, int)
+        Ways of a microbatch.
+    stage : int
+        Pipeline rank.
+    """
     if training.frozen:
         return ()
     model, at, wire = training.model, training.layout, training.wire

@@ -49,13 +49,14 @@ def moment(plan: Plan, pieces: Sequence[Piece], count: Count, *, sharded: bool) 
     """
     kinds = {kind for piece in pieces for kind in piece.kinds}
     last = any(piece.last for piece in pieces)
-    loss = _loss(plan) if last else 0.0
-    layer = max((_layer(plan, kind) for kind in kinds), default=0.0)
+    held_back = loss(plan) if last else 0.0
+    inner = max((inside(plan, kind) for kind in kinds), default=0.0)
     beside = _gathered(plan, kinds, count, last) if sharded else _gradients(plan, kinds, last)
-    return Moment(loss=loss, rest=beside + plan.bucket + max(0.0, layer - loss))
+    return Moment(loss=held_back, rest=beside + plan.bucket + max(0.0, inner - held_back))
 
 
-def _loss(plan: Plan) -> float:
+def loss(plan: Plan) -> float:
+    """Return the bytes that the loss holds on the stage with the head."""
     held = plan.held
     logits = plan.tokens * plan.model.vocab / plan.layout.tp
     vectors = HEAD_VECTORS * held.wide * plan.tokens * plan.model.hidden
@@ -64,7 +65,7 @@ def _loss(plan: Plan) -> float:
     return alive * (each * logits + vectors)
 
 
-def _layer(plan: Plan, kind: LayerKind) -> float:
+def inside(plan: Plan, kind: LayerKind) -> float:
     """Return gradients inside a layer, and the layer's own activations if they are computed again."""
     model, held, cut = plan.model, plan.held, plan.held.cut
     hidden = 2 * plan.tokens * model.hidden

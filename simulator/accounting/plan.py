@@ -193,7 +193,8 @@ class Plan:
 
     def _shares(self, route: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
         pp = self.layout.pp
-        return split(self.layers, pp, len(route) // pp, self.stage_layers)
+        way = [stage for stage, _ in route]
+        return split(self.layers, pp, len(route) // pp, self.stage_layers, way=way)
 
 
 def of(training: Training, **changes: Any) -> Plan:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from simulator.engine._task_places import hops
 from simulator.errors import CheckError
-from workloads.schedules._tasks import word
+from workloads.schedules._tasks import Orders, Routes, word
 from workloads.step_graph import Kind, StepGraph, Task
 
 Ints = NDArray[np.int64]
@@ -64,9 +64,8 @@ class Plan:
 class _Schedule:
     """The part of a step graph that a plan depends on, equal to another if it holds the same objects."""
 
-    def __init__(self, graph: StepGraph) -> None:
-        self.orders = tuple(stage.tasks for stage in graph.stages)
-        self.routes = graph.routes
+    def __init__(self, orders: Orders, routes: Routes) -> None:
+        self.orders, self.routes = orders, routes
         self._key = (tuple(id(tasks) for tasks in self.orders), self.routes)
 
     def __eq__(self, other: object) -> bool:
@@ -86,7 +85,12 @@ def plan(graph: StepGraph) -> Plan:
     CheckError
         A schedule that blocks itself.
     """
-    return _plan(_Schedule(graph))
+    return plan_of(tuple(stage.tasks for stage in graph.stages), graph.routes)
+
+
+def plan_of(orders: Orders, routes: Routes) -> Plan:
+    """Return the plan of the tasks of all stages along the ways of their microbatches; errors as `plan`."""
+    return _plan(_Schedule(orders, routes))
 
 
 @lru_cache(maxsize=32)

@@ -29,12 +29,17 @@ class Carried:
         Where bytes go; None: prices stay as they are.
     told : bool
         Whether the graph says what its machines are.
+
+    Attributes
+    ----------
+    slower : callable
+        From ``(stage, axis, op)`` or ``(source, target)`` to how much the links slow it, and s a byte at least.
     """
 
     def __init__(self, prices: StepPrices, boundary: float, traffic: Traffic | None, *, told: bool) -> None:
         self._prices, self._boundary, self._traffic, self._told = prices, boundary, traffic, told
         self._where = _places(traffic.ways.wiring) if traffic else None
-        self._slower = cache(self._worked_out)
+        self.slower = cache(self._worked_out)
 
     def setting(self, operation: Collective, stage: int) -> Setting:
         """Return the machine as a collective's groups see it."""
@@ -68,7 +73,7 @@ class Carried:
     def _held(self, seconds: float, size: float, use: tuple[object, ...]) -> float:
         if self._traffic is None or not seconds:
             return seconds
-        slower, floor = self._slower(use)
+        slower, floor = self.slower(use)
         return max(seconds * slower, size * floor)
 
     def _worked_out(self, use: tuple[object, ...]) -> tuple[float, float]:

@@ -90,7 +90,7 @@ def prepared(options: Options, desk: Desk) -> Step:
     site = desk.site(options.gpus, options.gpu)
     attributes = desk.graph(options.gpus).graph | {"gpus_per_node": site.per_node}
     case = case_of(options, attributes, site.device.name)
-    training = _training(options, case)
+    training = asked(options, case)
     with usage("--precision", "--context", "--strategy", "--schedule", "--cp"):
         _rate(site, training.precision)
         built, training, flight = _graph(options, training)
@@ -147,7 +147,8 @@ def _rate(site: Site, precision: str) -> None:
         raise UsageError(str(error), where="--precision", hint=f"--precision {', '.join(able)}") from None
 
 
-def _training(options: Options, case: Case) -> Training:
+def asked(options: Options, case: Case) -> Training:
+    """Return what a case asks of the simulator, refined by options that no measured run is known by."""
     with usage("--strategy", "--precision"):
         found = training_of(case)
         software = replace(

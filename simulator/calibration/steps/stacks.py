@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from importlib.resources import files
@@ -101,6 +101,30 @@ def settings(row: Row, facts: Mapping[str, Any], assumed: list[str]) -> Settings
     if cell(row, "precision").lower().endswith("(fp32 grad accum)"):
         found.values["grad_bytes"] = 4.0
     return found
+
+
+def looked_at(
+    family: str, source: str, facts: Mapping[str, Any], open_facts: Iterable[str]
+) -> tuple[str, ...]:
+    """Return which facts still decide what software a run has, of those that are not settled yet.
+
+    Parameters
+    ----------
+    family, source : str
+        Of the stack; the name of the row's source.
+    facts : mapping
+        What is settled, as for `settings`.
+    open_facts : iterable of str
+        Names of what is not.
+    """
+    settled = {**facts, "stack": family, "source_name": source}
+    wanted = set(open_facts)
+    found: set[str] = set()
+    for rule in _file().get("rule", ()):
+        keys = {key for key in rule if key not in _RULE_META}
+        if all(matches(rule[key], settled.get(key)) for key in keys - wanted):
+            found |= keys & wanted
+    return tuple(sorted(found))
 
 
 def _base(row: Row, assumed: list[str]) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""The best candidates of a survey: exact times where a bound from below does not settle that others are better."""
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.planning.search.basis import Recipe
+from simulator.planning.search.classes import Group, Member, flat
+from simulator.planning.search.structure import Again
+from simulator.planning.search.survey import Survey
+from simulator.planning.search.times import Lanes
+from workloads.layout import Layout
+
+Floats = NDArray[np.float64]
+_FIRST = 256  # candidates of a class that are looked at before its rivals are
+_MOST = 20_000  # at a time
+_ALIKE = 1e-9  # relative difference of times that are the same but for rounding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A candidate with its time by formula.
+
+    Parameters
+    ----------
+    layout : Layout
+        With its chunks.
+    recipe : Recipe
+        How it is run.
+    step_s : float
+        s.
+    room : float
+        Bytes in tensors of its fullest stage.
+    """
+
+    layout: Layout
+    recipe: Recipe
+    step_s: float
+    room: float
+
+    @property
+    def degrees(self) -> tuple[Any, ...]:
+        """Return what tells layouts apart to a person: degrees and schedule."""
+        at = self.layout
+        return (at.tp, at.pp, at.vpp, at.cp, at.ep, at.dp, self.recipe.schedule)
+
+
+@dataclass(slots=True)
+class Hunt:
+    """Look for the best candidates of a survey.
+
+    Parameters
+    ----------
+    survey : Survey
+        All candidates, bounded.
+    keep : int
+        How many layouts are wanted, each by its best candidate.
+    alone : callable
+        Gives the seconds of a candidate that only the whole formula can tell; infinite where it cannot be.
+    """
+
+    survey: Survey
+    keep: int
+    alone: Callable[[Layout, Recipe], float]
+    walked: int = 0  # candidates whose schedule was followed
+    solved: int = 0  # those that only the whole formula could tell
+    _best: dict[tuple[Any, ...], Found] = field(default_factory=dict)
+
+    def run(self) -> list[Found]:
+        """Return the best, the fastest first."""
+        heap: list[tuple[float, int, int]] = []
+        orders: dict[int, tuple[Any, Floats]] = {}
+        for number, group in enumerate(self.survey.groups):
+            if group.clock is not None:
+                least = group.least.ravel()
+                there = np.flatnonzero(np.isfinite(least))
+                places = there[np.argsort(least[there], kind="stable")]
+                orders[number] = places, least[places]
+                heapq.heappush(heap, (float(least[places[0]]), number, 0))
+        while heap and heap[0][0] < self.limit:
+            _, number, start = heapq.heappop(heap)
+            places, least = orders[number]
+            stop = int(np.searchsorted(least, self.limit))
+            stop = min(stop, start + (_FIRST if start == 0 else _MOST))
+            self._look(self.survey.groups[number], places[start:stop])
+            if stop < len(places):
+                heapq.heappush(heap, (float(least[stop]), number, stop))
+        return sorted(self._best.values(), key=lambda one: one.step_s)[: self.keep]
+
+    @property
+    def limit(self) -> float:
+        """Return the time from which on nothing is among the best."""
+        if len(self._best) < self.keep:
+            return np.inf
+        times = sorted(one.step_s for one in self._best.values())
+        return times[self.keep - 1]
+
+    def _look(self, group: Group, places: NDArray[np.int64]) -> None:
+        if not len(places):
+            return
+        lanes = flat(group, places)
+        seconds = self.survey.exact(group, lanes)
+        self.walked += int(np.isfinite(seconds).sum())
+        room = group.room.ravel()[places]
+        least = group.least.ravel()[places]
+        for lane in np.argsort(np.where(np.isnan(seconds), least, seconds), kind="stable").tolist():
+            time = float(seconds[lane])
+            if max(least[lane], 0.0 if np.isnan(time) else time) > self.limit:
+                continue
+            member, again, strategy = self._of(group, lanes, lane)
+            at, recipe = self.survey.at(group, member), self.survey.recipe(group, member, strategy, again)
+            if np.isnan(time):
+                time = self.alone(at, recipe)
+                self.solved += 1
+            self._note(Found(layout=at, recipe=recipe, step_s=time, room=float(room[lane])))
+
+    def _of(self, group: Group, lanes: Lanes, lane: int) -> tuple[Member, Again, str]:
+        strategy = self.survey.space.strategies[lanes.strategy[lane]]
+        return group.members[lanes.cell[lane]], group.again[lanes.again[lane]], strategy
+
+    def _note(self, found: Found) -> None:
+        """Keep a candidate if it is the best of its layout, of those equally fast the one that takes least memory."""
+        if not np.isfinite(found.step_s):
+            return
+        known = self._best.get(found.degrees)
+        if known is not None:
+            same = found.step_s <= known.step_s * (1 + _ALIKE) and found.room < known.room
+            if not same and found.step_s >= known.step_s * (1 - _ALIKE):
+                return
+        self._best[found.degrees] = found
