@@ -2,13 +2,15 @@
 
 import platform
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from simulator._toml import entries
 from simulator.reading import digest
 
 SCHEMA = 1
@@ -40,12 +42,13 @@ def manifest(
     Returns
     -------
     dict
-        Keys ``product``, ``version``, ``command``, ``inputs`` (file -> SHA-256), ``catalogue`` (SHA-256),
-        ``seed``, ``python``, ``packages``.
+        Keys ``product``, ``version``, ``commit`` (of a checkout, else None), ``command``, ``inputs`` (file ->
+        SHA-256), ``catalogue`` (SHA-256), ``seed``, ``python``, ``packages``.
     """
     return {
         "product": "commsim",
         "version": product_version(),
+        "commit": commit(),
         "command": ["commsim", *(command or sys.argv[1:])],
         "inputs": {str(path): digest(path) for path in inputs},
         "catalogue": _catalogue(),
@@ -53,6 +56,33 @@ def manifest(
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def text(made: Mapping[str, Any]) -> str:
+    """Return a manifest as the text of a TOML file; what is None is left out."""
+    plain = {name: value for name, value in made.items() if value is not None and not isinstance(value, dict)}
+    lines = entries(plain)
+    for name, value in made.items():
+        if isinstance(value, dict):
+            lines += ["", f"[{name}]", *entries(value)]
+    return "\n".join(lines) + "\n"
+
+
+@cache
+def commit() -> str | None:
+    """Return the commit of the checkout that runs, read off its files; None if it is none."""
+    folder = Path(__file__).parent.parent / ".git"
+    try:
+        head = (folder / "HEAD").read_text("ascii").strip()
+        if not head.startswith("ref: "):
+            return head or None
+        name = head.removeprefix("ref: ")
+        if (folder / name).is_file():
+            return (folder / name).read_text("ascii").strip() or None
+        packed = (folder / "packed-refs").read_text("ascii").splitlines()
+    except (OSError, ValueError):
+        return None
+    return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
 
 
 def _catalogue() -> str:

@@ -111,7 +111,7 @@ def test_the_best_of_a_small_space_is_the_best_of_all_estimates():
             recipe = survey.recipe(
                 group, member, space.strategies[lanes.strategy[0]], group.again[lanes.again[0]]
             )
-            key = (at.tp, at.pp, at.vpp, at.cp, at.ep, at.dp, recipe.schedule)
+            key = (at.tp, at.pp, at.cp, at.ep, at.dp, recipe.schedule)
             every[key] = min(every.get(key, np.inf), alone(at, recipe))
     assert [one.step_s for one in found] == pytest.approx(sorted(every.values())[:5], rel=1e-9)
 

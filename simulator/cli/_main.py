@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from simulator.cli import COMMANDS
 from simulator.cli._faults import asked, show, understand
-from simulator.cli._output import ARGUMENTS, COLOUR, SETTINGS, VERBOSITY, put, silence
+from simulator.cli._output import ARGUMENTS, COLOUR, SETTINGS, STARTED, VERBOSITY, put, silence
 from simulator.cli._settings import settings
 
 NAME = "commsim"
@@ -153,6 +154,7 @@ def _run(arguments: list[str]) -> int:
         )
         with context:
             context.meta[ARGUMENTS] = arguments
+            context.meta[STARTED] = time.perf_counter()
             commands.invoke(context)
     except click.exceptions.NoArgsIsHelpError as help_text:
         put(help_text.format_message())

@@ -16,6 +16,7 @@ JSON, CSV = "json", "csv"
 
 # What the commands of one run share, under these keys of click's `Context.meta`.
 ARGUMENTS = "commsim.arguments"  # the command line as typed
+STARTED = "commsim.started"  # of the performance counter, s
 COLOUR = "commsim.colour"  # False: no colour
 SETTINGS = "commsim.settings"  # the file that defaults came from, empty if none did
 FORM = "commsim.form"  # JSON or CSV; a table if left out

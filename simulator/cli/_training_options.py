@@ -92,7 +92,7 @@ class Value(click.ParamType[Any]):
     key : str
         The option.
     several : bool
-        Whether ``8,16`` and ``8..64`` name several values.
+        Whether ``8,16`` and ``8..64``, or names with commas between them, are several values.
     """
 
     def __init__(self, key: str, *, several: bool = False) -> None:
@@ -106,7 +106,10 @@ class Value(click.ParamType[Any]):
             return value
         try:
             if self.several and isinstance(value, str) and ("," in value or ".." in value):
-                return [int(one) for one in quantities.values(value, quantities.COUNT)]
+                if self.key in SWEPT:
+                    return [int(one) for one in quantities.values(value, quantities.COUNT)]
+                if "," in value:
+                    return list(dict.fromkeys(READERS[self.key](part.strip()) for part in value.split(",")))
             return READERS[self.key](value)
         except ValueError as error:
             said, _, way = str(error).partition("; try ")
@@ -123,14 +126,36 @@ class Value(click.ParamType[Any]):
         return [CompletionItem(name) for name in known if name.startswith(incomplete)]
 
 
-def training_options(*, several: bool = False) -> Callable[[T], T]:
-    """Add the options of a training step to a command; it gets them as keyword arguments, None where left out."""
+NAMED = (
+    "model",
+    "fabric",
+    "gpu",
+    "schedule",
+    "strategy",
+    "zero",
+    "recompute",
+    "precision",
+    "context",
+    "stack",
+)
+
+
+def training_options(*, several: bool = False, names: bool = False) -> Callable[[T], T]:
+    """Add the options of a training step to a command; it gets them as keyword arguments, None where left out.
+
+    Parameters
+    ----------
+    several : bool
+        Whether numbers may have several values, as lists.
+    names : bool
+        Whether those of `NAMED` may, too.
+    """
 
     def add(command: T) -> T:
         for key, takes, others, text in reversed(_ABOUT):
-            names = [flag(key), *others, key]
-            kind = Value(key, several=several and key in SWEPT)
-            command = click.option(*names, type=kind, metavar=takes, help=text)(command)  # type: ignore[type-var]
+            spelt = [flag(key), *others, key]
+            kind = Value(key, several=(several and key in SWEPT) or (names and key in NAMED))
+            command = click.option(*spelt, type=kind, metavar=takes, help=text)(command)  # type: ignore[type-var]
         switch = click.option(
             "--sp/--no-sp",
             "--sequence-parallel/--no-sequence-parallel",

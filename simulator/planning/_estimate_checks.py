@@ -70,7 +70,7 @@ def checked(options: Options) -> Training:
         A model file that is wrong in itself.
     """
     model = model_of(options.model)
-    _names(options)
+    named(options)
     _policies(options)
     at = layout(options)
     _divides(options, model, at)
@@ -103,7 +103,7 @@ def _followed(options: Options, training: Training) -> None:
         )
 
 
-def _names(options: Options) -> None:
+def named(options: Options) -> None:
     """Refuse names that are in no catalogue; what a file holds is found out later."""
     known, path = tomllib.loads(read_data("fabrics.toml")), Path(options.fabric)
     file = path.suffix in _FILES or len(path.parts) > 1 or os.path.exists(options.fabric)  # noqa: PTH110

@@ -136,3 +136,20 @@ def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
         values = (row.get(key) for key in header)
         writer.writerow([json.dumps(v) if isinstance(v, (list, tuple, dict)) else v for v in values])
     return text.getvalue()
+
+
+def flattened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with the entries of inner tables as columns: ``breakdown_s.bubble``.
+
+    Examples
+    --------
+    >>> flattened({"step_s": 1.0, "breakdown_s": {"bubble": 0.1}})
+    {'step_s': 1.0, 'breakdown_s.bubble': 0.1}
+    """
+    found: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{inner}": one for inner, one in flattened(value).items()}
+        else:
+            found[key] = value
+    return found

@@ -46,7 +46,7 @@ class Found:
     def degrees(self) -> tuple[Any, ...]:
         """Return what tells layouts apart to a person: degrees and schedule."""
         at = self.layout
-        return (at.tp, at.pp, at.vpp, at.cp, at.ep, at.dp, self.recipe.schedule)
+        return (at.tp, at.pp, at.cp, at.ep, at.dp, self.recipe.schedule)
 
 
 @dataclass(slots=True)

@@ -1,8 +1,10 @@
 """Every legal way to lay a model out on some GPUs: degrees, schedules, microbatches, policies."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib.resources import files
 
 from simulator.planning._estimate_checks import MOST_PASSES
 from simulator.planning.search.structure import Again
@@ -57,6 +59,32 @@ class Space:
     recompute: tuple[str, ...] = ("none", "selective", "full")
     modules: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
+
+
+@lru_cache(maxsize=1)
+def _repertoires() -> Mapping[str, Mapping[str, list[str]]]:
+    text = files("simulator.planning.search").joinpath("repertoire.toml").read_text("utf-8")
+    found: Mapping[str, Mapping[str, list[str]]] = tomllib.loads(text)
+    return found
+
+
+def runs(stack: str, schedule: str, strategy: str) -> bool:
+    """Tell whether training software has a schedule and a strategy; of one that nobody knows it is taken to."""
+    known = _repertoires().get(stack)
+    return known is None or (schedule in known["schedules"] and strategy in known["strategies"])
+
+
+def runnable(space: Space, stack: str) -> Space:
+    """Return what may be chosen of a space with the schedules and strategies that a software has."""
+    known = _repertoires().get(stack)
+    if known is None:
+        return space
+    schedules = space.schedules or tuple(SCHEDULES)
+    return replace(
+        space,
+        schedules=tuple(one for one in schedules if one in known["schedules"]),
+        strategies=tuple(one for one in space.strategies if one in known["strategies"]),
+    )
 
 
 def divisors(number: int) -> list[int]:
