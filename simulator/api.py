@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from simulator.planning.estimate import Desk, made
 from simulator.planning.estimate import estimate as _estimate
 from simulator.planning.place import Fabric
 
-__all__ = ["Answer", "Fabric", "ask", "collective", "estimate"]
+__all__ = ["Answer", "Fabric", "ask", "collective", "estimate", "plan", "sweep"]
 
 
 def collective(
@@ -97,3 +98,76 @@ def estimate(**options: Any) -> pd.DataFrame:
         desk = desks.setdefault(asked.fabric, Desk(Fabric(asked.fabric)))
         rows.append(_estimate(asked, desk).row)
     return pd.DataFrame(rows)
+
+
+def sweep(*, folder: str | Path | None = None, jobs: int = 1, **options: Any) -> pd.DataFrame:
+    """Return one training step a row over every combination of the options that are lists; refused ones say why.
+
+    Parameters
+    ----------
+    folder : str or Path, optional
+        Where finished points are kept and looked up, as ``commsim sweep -o`` does.
+    jobs : int
+        Processes.
+    **options
+        Those of ``commsim estimate`` with underscores; a list stands for several values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Options, ``status``, ``reason`` and the columns of `estimate`, inner tables flattened.
+
+    Raises
+    ------
+    UsageError, InfeasibleError
+        A grid that is empty or too large; no point can be.
+    """
+    from functools import partial
+
+    from simulator.planning import _sweep_workers as workers
+    from simulator.planning.store import Store, product_hash
+    from simulator.planning.sweep import Steps, grid
+    from simulator.planning.sweep import sweep as _sweep
+    from simulator.reports.tables import flattened
+
+    axes = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
+    points = grid(axes)
+    who = partial(workers.processes, jobs=jobs) if jobs > 1 else workers.here
+    if folder is None:
+        found = _sweep(points, Steps(), executor=who)
+    else:
+        with Store(Path(folder) / "results.db") as store:
+            found = _sweep(points, Steps(), store=store, ground={"product": product_hash()}, executor=who)
+    return pd.DataFrame([flattened(row) for row in found.rows])
+
+
+def plan(*, objective: str = "time", top: int = 10, **options: Any) -> pd.DataFrame:
+    """Return the best layouts of a model on a cluster, best first.
+
+    Parameters
+    ----------
+    objective : str
+        ``time``, ``cost`` or ``energy``.
+    top : int
+        Rows.
+    **options
+        ``model fabric gpus gbs seq_len`` and what else is settled; ``fabric`` and ``gpus`` may be lists.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of ``commsim plan --json``.
+
+    Raises
+    ------
+    UsageError, InfeasibleError
+        As the command.
+    """
+    from simulator.planning._plan_space import chosen, spread
+    from simulator.planning.plan import plan as _plan
+
+    space, settled = chosen(options)
+    asked = [made(point) for point in spread(settled, ("fabric", "gpus"))]
+    desks: dict[str, Desk] = {}
+    pairs = [(one, desks.setdefault(one.fabric, Desk(Fabric(one.fabric)))) for one in asked]
+    return pd.DataFrame(_plan(pairs, space, objective=objective, top=top).rows)

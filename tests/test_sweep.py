@@ -246,7 +246,7 @@ def test_csv_holds_every_parameter_and_nothing_is_folded(commsim):
         (["--fabric", "ring-100g,rnig-100g"], "error: unknown fabric 'rnig-100g'"),
         (["--algorithm", "ring,rign"], "error: unknown algorithm for all_reduce 'rign'"),
         (["--algorithm", "ring,"], "error: --algorithm: an empty name in 'ring,'"),
-        (["--fidelity", "fluid,mesages"], "error: unknown fidelity 'mesages'"),
+        (["--fidelity", "fluid,mesages"], "error: --fidelity: unknown fidelity 'mesages'"),
         (["--plot", "a.txt"], "error: a.txt: must end in"),
     ],
 )

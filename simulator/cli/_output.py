@@ -132,7 +132,10 @@ def save(path: Path, content: bytes) -> None:
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # a name that is there after a power cut has its content
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -137,10 +137,13 @@ NAMED = (
     "precision",
     "context",
     "stack",
+    "fidelity",
 )
 
 
-def training_options(*, several: bool = False, names: bool = False) -> Callable[[T], T]:
+def training_options(
+    *, several: bool = False, names: bool = False, without: tuple[str, ...] = ()
+) -> Callable[[T], T]:
     """Add the options of a training step to a command; it gets them as keyword arguments, None where left out.
 
     Parameters
@@ -149,10 +152,14 @@ def training_options(*, several: bool = False, names: bool = False) -> Callable[
         Whether numbers may have several values, as lists.
     names : bool
         Whether those of `NAMED` may, too.
+    without : tuple of str
+        Options that the command has not, or means something else by.
     """
 
     def add(command: T) -> T:
         for key, takes, others, text in reversed(_ABOUT):
+            if key in without:
+                continue
             spelt = [flag(key), *others, key]
             kind = Value(key, several=(several and key in SWEPT) or (names and key in NAMED))
             command = click.option(*spelt, type=kind, metavar=takes, help=text)(command)  # type: ignore[type-var]

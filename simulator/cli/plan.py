@@ -8,7 +8,6 @@ import click
 
 from simulator.cli._options import form_options
 from simulator.cli._output import emit
-from simulator.cli._plan_space import chosen, spread
 from simulator.cli._progress import gauge
 from simulator.cli._training_options import complete, given, inputs, training_options
 from simulator.errors import UsageError
@@ -47,6 +46,8 @@ def command(
     found = given(values)
     complete(found)
     _objective(objective, *(fronts := _front(pareto)))
+    from simulator.planning._plan_space import chosen, spread
+
     space, settled = chosen(found, runnable=runnable)
     asked = _asked(spread(settled, ("fabric", "gpus", "gbs")))
     from simulator.planning.plan import plan

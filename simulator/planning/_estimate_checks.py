@@ -6,7 +6,7 @@ Nothing here imports numbers, so that a fault is there at once.
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,12 +105,26 @@ def _followed(options: Options, training: Training) -> None:
 
 def named(options: Options) -> None:
     """Refuse names that are in no catalogue; what a file holds is found out later."""
-    known, path = tomllib.loads(read_data("fabrics.toml")), Path(options.fabric)
-    file = path.suffix in _FILES or len(path.parts) > 1 or os.path.exists(options.fabric)  # noqa: PTH110
-    if options.fabric not in known and not file:
-        raise unknown("fabric", options.fabric, list(known), listing="commsim list fabrics", where="--fabric")
-    if options.gpu and options.gpu not in gpus():
-        raise unknown("gpu", options.gpu, list(gpus()), listing="commsim list gpus", where="--gpu")
+    known_names([options.fabric], [options.gpu] if options.gpu else [])
+
+
+def known_names(fabrics: Iterable[str], accelerators: Iterable[str] = ()) -> None:
+    """Refuse fabrics that are neither in the catalogue nor a file, accelerators that are not in it.
+
+    Raises
+    ------
+    UsageError
+        The first such name, with those nearest to it.
+    """
+    known = tomllib.loads(read_data("fabrics.toml"))
+    for fabric in fabrics:
+        path = Path(fabric)
+        file = path.suffix in _FILES or len(path.parts) > 1 or os.path.exists(fabric)  # noqa: PTH110
+        if fabric not in known and not file:
+            raise unknown("fabric", fabric, list(known), listing="commsim list fabrics", where="--fabric")
+    for gpu in accelerators:
+        if gpu not in gpus():
+            raise unknown("gpu", gpu, list(gpus()), listing="commsim list gpus", where="--gpu")
 
 
 def _scheduled(options: Options, training: Training) -> None:

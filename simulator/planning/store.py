@@ -1,12 +1,15 @@
 """Finished points of a sweep on disk, one SQLite file a folder: whatever stops a run, they are still there.
 
-The key of a point is a hash of all that its answer rests on: no answer is taken for another question's.
+The key of a point is a hash of all that its answer rests on: no answer is taken for another question's. Each answer
+has a checksum; one that was damaged is as good as none, and a file that cannot be read as a whole is made anew of what
+can be.
 """
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -15,12 +18,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from simulator.errors import InputError, UsageError
+from simulator.errors import CommsimError, InputError, UsageError
 from simulator.manifest import product_version
+from simulator.planning._store_lock import Lock
 
 _PACKAGES = ("simulator", "topologies", "workloads")
 _KINDS = (".py", ".toml", ".csv")
 _WAIT_S = 1.0  # for another process that writes; longer and Ctrl-C would seem not to work
+_MAGIC = b"SQLite format 3\0"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS answer (key TEXT PRIMARY KEY, point TEXT, answer TEXT, hash TEXT) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, text TEXT NOT NULL)",
+)
 _AT_ONCE = 500  # keys in one query: SQLite takes 999 parameters
 
 
@@ -64,37 +73,83 @@ class Store:
     path : Path
         The file; it and its folder are made if they are not there.
 
+    Attributes
+    ----------
+    damaged : int
+        Answers that were there and cannot be trusted any more.
+
     Raises
     ------
     UsageError
-        The folder cannot be made, or the file cannot be written.
+        The folder cannot be made, the file cannot be written, or another process works on it.
     InputError
         The file is there and is no store.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.damaged = path, 0
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{path.parent}: cannot be made: {error.strerror}", where="-o") from None
-        with self._faults():
-            self._base = sqlite3.connect(path, timeout=_WAIT_S)
+        self._lock = Lock(path)
         try:
-            self._open()
+            self._base = self._opened()
         except BaseException:
-            self._base.close()
+            self._lock.release()
             raise
 
-    def _open(self) -> None:
-        with self._faults(), self._base:
-            self._base.execute("PRAGMA journal_mode = WAL")
-            self._base.execute("PRAGMA synchronous = NORMAL")
-            self._base.execute(
-                "CREATE TABLE IF NOT EXISTS answer "
-                "(key TEXT PRIMARY KEY, point TEXT NOT NULL, answer TEXT NOT NULL) WITHOUT ROWID"
-            )
-            self._base.execute("SELECT key, point, answer FROM answer LIMIT 1")
+    def _opened(self) -> sqlite3.Connection:
+        """Return the file opened; one that is damaged is saved first."""
+        try:
+            return self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) or not self._ours():
+                raise self._said(error) from None
+        self._save()
+        with self._faults():
+            return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        base = sqlite3.connect(self.path, timeout=_WAIT_S)
+        try:
+            with base:
+                base.execute("PRAGMA journal_mode = WAL")
+                base.execute("PRAGMA synchronous = NORMAL")
+                for line in _TABLES:
+                    base.execute(line)
+                base.execute("SELECT key, point, answer, hash FROM answer LIMIT 1")
+                if base.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                    raise sqlite3.DatabaseError("malformed")
+        except BaseException:
+            base.close()
+            raise
+        return base
+
+    def _ours(self) -> bool:
+        """Tell whether a file begins as a database does: then it was one."""
+        with suppress(OSError), self.path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+        return False
+
+    def _save(self) -> None:
+        """Put a new file with all answers that can still be read into the place of a damaged one."""
+        part = self.path.with_name(f".{self.path.name}.part")
+        part.unlink(missing_ok=True)
+        kept = list(_readable(self.path))
+        with self._faults():
+            base = sqlite3.connect(part)
+            try:
+                with base:
+                    for line in _TABLES:
+                        base.execute(line)
+                    base.executemany("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?)", kept)
+            finally:
+                base.close()
+            for ending in ("-wal", "-shm"):
+                self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+            os.replace(part, self.path)  # noqa: PTH105
+        self.damaged += 1
 
     def __enter__(self) -> "Store":
         return self
@@ -103,36 +158,72 @@ class Store:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._base.close()
+        self._lock.release()
 
     def find(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Return the answers that are there, by key."""
+        """Return the answers that are there and whole, by key; `damaged` counts the others."""
         wanted = list(dict.fromkeys(keys))
         found: dict[str, Any] = {}
         with self._faults():
             for first in range(0, len(wanted), _AT_ONCE):
                 some = wanted[first : first + _AT_ONCE]
                 marks = ",".join("?" * len(some))
-                query = f"SELECT key, answer FROM answer WHERE key IN ({marks})"  # noqa: S608  marks only
-                found |= {name: self._answer(text) for name, text in self._base.execute(query, some)}
+                query = f"SELECT key, answer, hash FROM answer WHERE key IN ({marks})"  # noqa: S608  marks only
+                for name, text, told in self._base.execute(query, some):
+                    if _checked(name, text) == told:
+                        found[name] = json.loads(text)
+                    else:
+                        self.damaged += 1
         return found
-
-    def _answer(self, text: str) -> Any:
-        try:
-            return json.loads(text)
-        except ValueError:
-            raise InputError(str(self.path), "holds an answer that is not JSON; delete the file") from None
 
     def keep(self, name: str, point: Mapping[str, Any], answer: str) -> None:
         """Write one answer, JSON text, for good before this returns."""
         with self._faults(), self._base:
-            row = (name, json.dumps(point), answer)
-            self._base.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?)", row)
+            row = (name, json.dumps(point), answer, _checked(name, answer))
+            self._base.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?)", row)
+
+    def note(self, name: str, text: str) -> None:
+        """Write a fact about all answers."""
+        with self._faults(), self._base:
+            self._base.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, text))
+
+    def noted(self, name: str) -> str | None:
+        """Return a fact, None if it was never written."""
+        with self._faults():
+            row = self._base.execute("SELECT text FROM fact WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
 
     @contextmanager
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:  # full disk, no permission, locked by another process
-            raise UsageError(f"{self.path}: cannot be used: {error}", where="-o") from None
         except sqlite3.DatabaseError as error:
-            raise InputError(str(self.path), f"is no store of a sweep: {error}") from None
+            raise self._said(error) from None
+        except OSError as error:
+            raise UsageError(f"{self.path}: cannot be used: {error.strerror}", where="-o") from None
+
+    def _said(self, error: sqlite3.DatabaseError) -> CommsimError:
+        if isinstance(error, sqlite3.OperationalError):  # full disk, no permission, locked by another process
+            return UsageError(f"{self.path}: cannot be used: {error}", where="-o")
+        return InputError(str(self.path), f"is no store of a sweep: {error}")
+
+
+def _checked(name: str, text: str) -> str:
+    return sha256(f"{name}\0{text}".encode()).hexdigest()
+
+
+def _readable(path: Path) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the answers of a damaged file that can still be read and are whole.
+
+    A page that is damaged ends a walk over the table: it is walked from both ends.
+    """
+    seen: set[str] = set()
+    for order in ("ASC", "DESC"):
+        base = sqlite3.connect(path, timeout=_WAIT_S)
+        with suppress(sqlite3.DatabaseError, UnicodeDecodeError):
+            query = f"SELECT key, point, answer, hash FROM answer ORDER BY key {order}"  # noqa: S608
+            for name, point, answer, told in base.execute(query):
+                if name not in seen and isinstance(answer, str) and _checked(name, answer) == told:
+                    seen.add(name)
+                    yield name, point, answer, told
+        base.close()

@@ -4,27 +4,31 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
-from simulator.collectives import _nccl as nccl
-from simulator.collectives._names import resolve
-from simulator.engine.fabric import is_file
-from simulator.errors import InfeasibleError, UsageError, unknown
-from simulator.planning.collective import Fabric, ask
+from simulator.errors import InfeasibleError, UsageError
+from simulator.planning._sweep_questions import Collectives, Found, Point, Steps
+from simulator.planning._sweep_workers import PREDICTED, REFUSED, Answers, Question, here
 from simulator.planning.store import Store, key
-from topologies import _fabrics
 
-Point = Mapping[str, Any]
+__all__ = [
+    "MOST",
+    "PREDICTED",
+    "REFUSED",
+    "Collectives",
+    "Found",
+    "Point",
+    "Steps",
+    "Sweep",
+    "grid",
+    "shard",
+    "sweep",
+]
+
 Rows = list[dict[str, Any]]
-PREDICTED, REFUSED = "predicted", "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What is known of one point: its rows and what the reader should know about them."""
-
-    rows: Rows
-    warnings: list[str]
+Executor = Callable[[Sequence[tuple[int, Point]], Question], Answers]
+MOST = 1_000_000  # points of a sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +55,37 @@ class Sweep:
 def grid(axes: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Return every combination of some named values, the last name varying fastest.
 
+    Raises
+    ------
+    UsageError
+        An axis without values, more than `MOST` combinations.
+
     Examples
     --------
     >>> grid({"gpus": [8, 16], "size": [1, 2]})
     [{'gpus': 8, 'size': 1}, {'gpus': 8, 'size': 2}, {'gpus': 16, 'size': 1}, {'gpus': 16, 'size': 2}]
     """
+    for name, values in axes.items():
+        if not len(values):
+            raise UsageError(f"the grid is empty: '{name}' has no values")
+    count = prod(len(values) for values in axes.values())
+    if count > MOST:
+        raise UsageError(f"the grid has {count:,} points, at most {MOST:,}", hint="fewer values")
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+def shard(points: Sequence[Point], number: int, of: int) -> list[Point]:
+    """Return one part of several of a grid: every ``of``-th point from the ``number``-th on, counted from 1."""
+    return list(points[number - 1 :: of])
 
 
 def sweep(
     points: Sequence[Point],
-    answer: Callable[[Point], Found],
+    answer: Question,
     *,
     store: Store | None = None,
     ground: Mapping[str, str] | None = None,
+    executor: Executor = here,
     done: Callable[[], None] = lambda: None,
 ) -> Sweep:
     """Return the answers to all points, those that cannot be as rows that say why.
@@ -79,12 +100,14 @@ def sweep(
         Where finished points are looked up and kept.
     ground : mapping of str to str, optional
         Hashes of what the answers rest on beside the points; needed with a store.
+    executor : callable
+        Who answers them, of `simulator.planning._sweep_workers`.
     done : callable
         Called once a finished point.
 
     Raises
     ------
-    UsageError
+    UsageError, InfeasibleError
         Every point was refused: the first reason.
     KeyboardInterrupt
         Interrupted; the message says how many points are safe.
@@ -94,83 +117,43 @@ def sweep(
     reused = sum(name in known for name in names)
     for _ in range(reused):
         done()
+    left = {name: number for number, name in reversed(list(enumerate(names))) if name not in known}
+    asked = [(number, points[number]) for number in sorted(left.values())]
     try:
-        for name, point in zip(names, points, strict=True):
-            if name in known:
-                continue
-            text = json.dumps(_answered(point, answer), allow_nan=False)
+        for number, text in executor(asked, answer):
             if store:
-                store.keep(name, point, text)
-            known[name] = json.loads(text)  # the same value whether it was on disk meanwhile or not
+                store.keep(names[number], points[number], text)
+            known[names[number]] = json.loads(text)  # the same whether it was on disk meanwhile or not
             done()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_stopped(sum(name in known for name in names), len(names), store)) from None
-    rows = [
-        {**point, **row} for name, point in zip(names, points, strict=True) for row in known[name]["rows"]
-    ]
+    return gathered(points, [known[name] for name in names], reused)
+
+
+def gathered(points: Sequence[Point], answers: Sequence[Mapping[str, Any]], reused: int) -> Sweep:
+    """Return points and their answers as rows in grid order.
+
+    Raises
+    ------
+    UsageError, InfeasibleError
+        Every point was refused: the first reason.
+    """
+    rows = [{**point, **row} for point, answer in zip(points, answers, strict=True) for row in answer["rows"]]
     if rows and all(row["status"] == REFUSED for row in rows):
-        raise UsageError(rows[0]["reason"])
+        first = next((answer for answer in answers if answer.get("infeasible")), answers[0])
+        kind = InfeasibleError if first.get("infeasible") else UsageError
+        raise kind(str(first["rows"][0]["reason"]))
     columns = dict.fromkeys(name for row in rows for name in row)
-    warnings = dict.fromkeys(text for name in names for text in known[name]["warnings"])
+    warnings = dict.fromkeys(text for answer in answers for text in answer["warnings"])
     return Sweep(
         rows=[{name: row.get(name) for name in columns} for row in rows],
         warnings=list(warnings),
         reused=reused,
-        run=len(names) - reused,
+        run=len(points) - reused,
     )
-
-
-def _answered(point: Point, answer: Callable[[Point], Found]) -> dict[str, Any]:
-    try:
-        found = answer(point)
-    except (UsageError, InfeasibleError) as error:
-        return {"rows": [{"status": REFUSED, "reason": error.message}], "warnings": []}
-    rows = [{"status": PREDICTED, "reason": None} | row for row in found.rows]
-    return {"rows": rows, "warnings": found.warnings}
 
 
 def _stopped(safe: int, total: int, store: Store | None) -> str:
     if store is None:
         return f"stopped after {safe} of {total}; nothing is kept without -o DIR"
     return f"stopped after {safe} of {total}; finished points are kept. The same command goes on from there."
-
-
-class Collectives:
-    """Answers points ``fabric gpus algorithm_asked fidelity op protocol_asked nccl size_bytes``, graphs kept.
-
-    Parameters
-    ----------
-    op : str
-        The operation.
-    fabrics, algorithms : sequence of str
-        Everything that the points will name, so that a misspelt name is found before any work.
-
-    Raises
-    ------
-    UsageError
-        A fabric or an algorithm that there is not.
-    """
-
-    def __init__(self, op: str, fabrics: Sequence[str], algorithms: Sequence[str]) -> None:
-        for name in fabrics:
-            if not is_file(name) and name not in _fabrics.names():
-                listing = "commsim list fabrics"
-                raise unknown("fabric", name, list(_fabrics.names()), listing=listing, where="--fabric")
-        for name in algorithms:
-            if name != "auto" and name.lower().replace("-", "_") not in nccl.ALGORITHMS:
-                resolve(op, name)
-        self._fabrics = {name: Fabric(name) for name in fabrics}
-
-    def __call__(self, point: Point) -> Found:
-        """Return the answer to one point; errors as `ask`."""
-        answer = ask(
-            point["op"],
-            size=point["size_bytes"],
-            gpus=point["gpus"],
-            fabric=self._fabrics[point["fabric"]],
-            algorithm=point["algorithm_asked"],
-            protocol=point["protocol_asked"],
-            fidelity=point["fidelity"],
-            release=point["nccl"],
-        )
-        return Found(answer.rows, answer.warnings)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from simulator.calibration.steps.corpus import corpus
 
 HUES = {"dense": "#0072b2", "moe": "#d55e00", "hybrid": "#009e73"}
+_MOST_LINES = 12  # of a picture
 _GRID: dict[str, Any] = {"color": "#d9dce1", "linewidth": 0.6}
 
 
@@ -103,4 +104,59 @@ def worth(effects: Mapping[str, Mapping[str, Any]], whole: str, axes: Axes) -> A
     axes.grid(axis="x", **_GRID)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
+    return axes
+
+
+def step_against_gpus(table: pd.DataFrame, axes: Axes) -> Axes:
+    """Draw step times over GPUs with their 90 % intervals, a line for each model, fabric and degrees that differ.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Columns ``gpus step_s low_s high_s`` and those that tell lines apart.
+    axes : matplotlib.axes.Axes
+        Where to draw.
+    """
+    apart = [
+        name
+        for name in (
+            "model",
+            "fabric",
+            "precision",
+            "tp",
+            "pp",
+            "cp",
+            "ep",
+            "mbs",
+            "schedule",
+            "strategy",
+            "fidelity",
+        )
+        if name in table and table[name].nunique(dropna=False) > 1
+    ]
+    groups = list(table.groupby(apart, sort=False, dropna=False)) if apart else [((), table)]
+    for names, some in groups[:_MOST_LINES]:
+        line = some.sort_values("gpus")
+        values = names if isinstance(names, tuple) else (names,)
+        label = ", ".join(
+            str(value) if name in ("model", "fabric") else f"{name} {value}"
+            for name, value in zip(apart, values, strict=True)
+        )
+        errors = np.array([line["step_s"] - line["low_s"], line["high_s"] - line["step_s"]])
+        axes.errorbar(
+            line["gpus"],
+            line["step_s"],
+            yerr=errors,
+            marker="o",
+            markersize=4,
+            capsize=2,
+            label=label or None,
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlabel("GPUs")
+    axes.set_ylabel("step, s (90 % interval)")
+    axes.grid(**_GRID)
+    if apart:
+        axes.legend(fontsize=8, frameon=False)
     return axes

@@ -14,6 +14,9 @@ from workloads.layout import Layout, Shape
 from workloads.step_graph import Collective, Compute, Operation, StepGraph
 
 Asked = tuple[Setting, int]
+_DIGITS = (
+    10  # of a predicted time: the last bits of a product of matrices depend on what else was asked with it
+)
 
 
 class Times:
@@ -33,7 +36,7 @@ class Times:
         """Ask for several at once."""
         new = list(dict.fromkeys(one for one in wanted if one not in self._known))
         for one, answer in zip(new, self._predictor.predict(new), strict=True):
-            self._known[one] = answer.time_s
+            self._known[one] = float(f"{answer.time_s:.{_DIGITS}g}")
 
     def seconds(self, setting: Setting, size: float) -> float:
         """Return the seconds of one collective; sizes are rounded to 1/16 of an octave's mantissa."""

@@ -1,21 +1,20 @@
-"""What a plan may choose, read off the options that are given."""
+"""What a plan may choose, read off the options that are given; those not given are searched."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from simulator.errors import UsageError
 from simulator.planning._estimate_options import BY_ZERO, flag
-
-if TYPE_CHECKING:
-    from simulator.planning.search.space import Space
+from simulator.planning.search.space import Space
+from simulator.planning.search.space import runnable as had
 
 NUMBERS = ("tp", "pp", "vpp", "cp", "ep", "dp", "mbs")
 NAMES = {"schedule": "schedules", "strategy": "strategies", "precision": "precisions", "context": "contexts"}
 NOT_CHOSEN = ("order", "shard", "stage_layers")  # a plan lays them out itself
 
 
-def chosen(found: Mapping[str, Any], *, runnable: bool) -> tuple["Space", dict[str, Any]]:
+def chosen(found: Mapping[str, Any], *, runnable: bool = False) -> tuple[Space, dict[str, Any]]:
     """Return what may be chosen, and the options that are settled.
 
     Parameters
@@ -30,9 +29,6 @@ def chosen(found: Mapping[str, Any], *, runnable: bool) -> tuple["Space", dict[s
     UsageError
         An option that a plan cannot take.
     """
-    from simulator.planning.search.space import Space
-    from simulator.planning.search.space import runnable as had
-
     for name in NOT_CHOSEN:
         if found.get(name):
             raise UsageError(
