@@ -120,7 +120,12 @@ def test_the_project_names_its_packages_and_its_script():
 
 
 def test_what_is_imported_is_declared():
-    declared = {re.split(r"[<>=\[]", need)[0] for need in PROJECT["project"]["dependencies"]}
+    extras = PROJECT["project"]["optional-dependencies"]
+    needs = [
+        *PROJECT["project"]["dependencies"],
+        *(need for name in ("dask", "parquet") for need in extras[name]),
+    ]
+    declared = {re.split(r"[<>=\[]", need)[0] for need in needs}
     imported = {
         name.split(".")[0]
         for path in OURS

@@ -95,7 +95,7 @@ def orphans(word):
 @pytest.mark.slow
 def test_two_hundred_points_twenty_kills_ten_interrupts_five_in_a_row(tmp_path):
     arguments = (
-        *COLLECTIVES[:2], "--size", "1KiB..512MiB", "--gpus", "4,6,8,10,12,14,16,18,20,24", *COLLECTIVES[6:],
+        *COLLECTIVES[:2], "--size", "1KiB..512MiB", "--gpus", "24,28,32,36,40,44,48,52,56,60", *COLLECTIVES[6:],
     )  # fmt: skip
     found, points = weather(tmp_path, arguments, kills=20, interrupts=10, row=5, seed=3)
     warnings.warn(f"counts: {found}", stacklevel=1)

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from simulator.calibration.steps.corpus import corpus
 
 HUES = {"dense": "#0072b2", "moe": "#d55e00", "hybrid": "#009e73"}
+_TOLD_BY = ("model", "fabric", "precision", "tp", "pp", "cp", "ep", "mbs", "schedule", "strategy", "fidelity")
 _MOST_LINES = 12  # of a picture
 _GRID: dict[str, Any] = {"color": "#d9dce1", "linewidth": 0.6}
 
@@ -117,23 +118,7 @@ def step_against_gpus(table: pd.DataFrame, axes: Axes) -> Axes:
     axes : matplotlib.axes.Axes
         Where to draw.
     """
-    apart = [
-        name
-        for name in (
-            "model",
-            "fabric",
-            "precision",
-            "tp",
-            "pp",
-            "cp",
-            "ep",
-            "mbs",
-            "schedule",
-            "strategy",
-            "fidelity",
-        )
-        if name in table and table[name].nunique(dropna=False) > 1
-    ]
+    apart = [name for name in _TOLD_BY if name in table and table[name].nunique(dropna=False) > 1]
     groups = list(table.groupby(apart, sort=False, dropna=False)) if apart else [((), table)]
     for names, some in groups[:_MOST_LINES]:
         line = some.sort_values("gpus")
