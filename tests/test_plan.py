@@ -87,7 +87,8 @@ def test_what_is_settled_stays(commsim):
 
 def test_gpu_counts_and_fabrics_are_compared_per_token(commsim, tmp_path):
     done = commsim(*ASKED[:5], "--gpus", "8,16", *ASKED[7:], "--objective", "cost", "--pareto", "time,cost",
-                   "--pp", "1",                   "--runnable", "--fidelity", "formula", "-o", tmp_path / "r", "--json")  # fmt: skip
+                   "--pp", "1",
+                   "--runnable", "--fidelity", "formula", "-o", tmp_path / "r", "--json")  # fmt: skip
     assert done.status == 0, done.stderr
     result = done.result
     costs = [row["cost_usd"] for row in result["rows"]]
