@@ -55,9 +55,9 @@ def storm(arguments, folder: Path, points: int, *, kills: int, interrupts: int, 
         process = subprocess.Popen(
             command(*arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
-        target = min(points - 1, len(before) + chance.randint(1, 3))
+        target = min(points - 1, len(before) + 1)
         wait_for(process, folder, target if len(before) < points - 1 else 0)
-        time.sleep(chance.random() * 0.03)
+        time.sleep(chance.random() * 0.02)
         start = time.perf_counter()
         process.send_signal(end)
         _, said = process.communicate(timeout=60)

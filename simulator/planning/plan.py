@@ -1,14 +1,15 @@
 """Which layout to run: every legal one looked at, the best by formula replayed, and why the winner wins."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
 
-from simulator.accounting import fits
+from simulator.accounting import energy, fits
 from simulator.errors import CommsimError, InfeasibleError, UsageError
 from simulator.planning._estimate_options import Options
+from simulator.planning._estimate_power import network_power
 from simulator.planning._plan_axes import axes
 from simulator.planning._plan_rows import OBJECTIVES, Row, explain, front, replayed, score
 from simulator.planning.estimate import Desk, prepared, run
@@ -106,7 +107,7 @@ def plan(
     for number, (options, desk) in enumerate(asked):
         tell("search", number, len(asked))
         try:
-            searched.append(_search(options, space, desk, looked or 2 * top))
+            searched.append(_search(options, space, desk, looked or 2 * top, {objective, *pareto}))
         except (InfeasibleError, UsageError) as error:
             faults.append(error)
     if not searched:
@@ -130,7 +131,7 @@ def plan(
     )
 
 
-def _search(options: Options, space: Space, desk: Desk, keep: int) -> _Searched:
+def _search(options: Options, space: Space, desk: Desk, keep: int, objectives: Set[str]) -> _Searched:
     """Return the best candidates on so many GPUs by formula."""
     basis = Basis(replace(options, fidelity="formula"), desk)
     survey = Survey(basis, space)
@@ -155,7 +156,31 @@ def _search(options: Options, space: Space, desk: Desk, keep: int) -> _Searched:
             return np.inf
 
     hunt = Hunt(survey, keep, alone)
-    return _Searched(basis, survey, hunt, hunt.run())
+    found = hunt.run() if objectives - {"energy"} else []
+    if "energy" in objectives:
+        hunt.burdened = _burdened(basis)
+        known = {(one.layout, one.recipe) for one in found}
+        found += [one for one in hunt.again() if (one.layout, one.recipe) not in known]
+    return _Searched(basis, survey, hunt, found)
+
+
+def _burdened(basis: Basis) -> float:
+    """Return what a second of computing takes in energy beside a second of the step.
+
+    Raises
+    ------
+    UsageError
+        The power of the accelerator is in no catalogue.
+    """
+    name, gpus = basis.site.device.name, basis.options.gpus
+    try:
+        at = energy.watts(name)
+    except ValueError as error:
+        raise UsageError(
+            f"--objective energy: {error}", where="--objective", hint="--objective time"
+        ) from None
+    network = network_power(basis.desk.graph(gpus)) / gpus
+    return (at.full - at.idle) / (at.idle + at.host + network)
 
 
 def _too_large(survey: Survey, visible: float | None) -> InfeasibleError:

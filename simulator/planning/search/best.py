@@ -35,12 +35,15 @@ class Found:
         s.
     room : float
         Bytes in tensors of its fullest stage.
+    score : float
+        What it is judged by, s.
     """
 
     layout: Layout
     recipe: Recipe
     step_s: float
     room: float
+    score: float
 
     @property
     def degrees(self) -> tuple[Any, ...]:
@@ -61,22 +64,28 @@ class Hunt:
         How many layouts are wanted, each by its best candidate.
     alone : callable
         Gives the seconds of a candidate that only the whole formula can tell; infinite where it cannot be.
+    burdened : float
+        What a second of computing counts for beside a second of the step: a GPU that computes draws more power.
     """
 
     survey: Survey
     keep: int
     alone: Callable[[Layout, Recipe], float]
+    burdened: float = 0.0
     walked: int = 0  # candidates whose schedule was followed
     solved: int = 0  # those that only the whole formula could tell
     _best: dict[tuple[Any, ...], Found] = field(default_factory=dict)
+    _more: dict[int, Floats] = field(default_factory=dict)
 
     def run(self) -> list[Found]:
         """Return the best, the fastest first."""
         heap: list[tuple[float, int, int]] = []
         orders: dict[int, tuple[Any, Floats]] = {}
+        self._more.clear()
         for number, group in enumerate(self.survey.groups):
             if group.clock is not None:
-                least = group.least.ravel()
+                self._more[id(group)] = self._burden(group)
+                least = group.least.ravel() + self._more[id(group)]
                 there = np.flatnonzero(np.isfinite(least))
                 places = there[np.argsort(least[there], kind="stable")]
                 orders[number] = places, least[places]
@@ -89,14 +98,26 @@ class Hunt:
             self._look(self.survey.groups[number], places[start:stop])
             if stop < len(places):
                 heapq.heappush(heap, (float(least[stop]), number, stop))
-        return sorted(self._best.values(), key=lambda one: one.step_s)[: self.keep]
+        return sorted(self._best.values(), key=lambda one: one.score)[: self.keep]
+
+    def again(self) -> list[Found]:
+        """Return the best by another ``burdened``, nothing of the last time kept."""
+        self._best.clear()
+        return self.run()
+
+    def _burden(self, group: Group) -> Floats:
+        """Return what is added to the seconds of each candidate."""
+        if not self.burdened:
+            return np.zeros(group.size)
+        found: Floats = self.burdened * np.broadcast_to(group.timed.work(), group.fits.shape).ravel()
+        return found
 
     @property
     def limit(self) -> float:
-        """Return the time from which on nothing is among the best."""
+        """Return the score from which on nothing is among the best."""
         if len(self._best) < self.keep:
             return np.inf
-        times = sorted(one.step_s for one in self._best.values())
+        times = sorted(one.score for one in self._best.values())
         return times[self.keep - 1]
 
     def _look(self, group: Group, places: NDArray[np.int64]) -> None:
@@ -106,17 +127,19 @@ class Hunt:
         seconds = self.survey.exact(group, lanes)
         self.walked += int(np.isfinite(seconds).sum())
         room = group.room.ravel()[places]
-        least = group.least.ravel()[places]
-        for lane in np.argsort(np.where(np.isnan(seconds), least, seconds), kind="stable").tolist():
+        more = self._more[id(group)][places]
+        known = np.where(np.isnan(seconds), group.least.ravel()[places], seconds) + more
+        for lane in np.argsort(known, kind="stable").tolist():
             time = float(seconds[lane])
-            if max(least[lane], 0.0 if np.isnan(time) else time) > self.limit:
-                continue
+            if known[lane] > self.limit:
+                break
             member, again, strategy = self._of(group, lanes, lane)
             at, recipe = self.survey.at(group, member), self.survey.recipe(group, member, strategy, again)
             if np.isnan(time):
                 time = self.alone(at, recipe)
                 self.solved += 1
-            self._note(Found(layout=at, recipe=recipe, step_s=time, room=float(room[lane])))
+            score = time + float(more[lane])
+            self._note(Found(layout=at, recipe=recipe, step_s=time, room=float(room[lane]), score=score))
 
     def _of(self, group: Group, lanes: Lanes, lane: int) -> tuple[Member, Again, str]:
         strategy = self.survey.space.strategies[lanes.strategy[lane]]
@@ -128,7 +151,7 @@ class Hunt:
             return
         known = self._best.get(found.degrees)
         if known is not None:
-            same = found.step_s <= known.step_s * (1 + _ALIKE) and found.room < known.room
-            if not same and found.step_s >= known.step_s * (1 - _ALIKE):
+            same = found.score <= known.score * (1 + _ALIKE) and found.room < known.room
+            if not same and found.score >= known.score * (1 - _ALIKE):
                 return
         self._best[found.degrees] = found

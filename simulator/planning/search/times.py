@@ -126,6 +126,14 @@ class Clock:
             np.maximum(most, work, out=most)
         return most + self.begin
 
+    def work(self) -> Floats:
+        """Return the seconds that the busiest stage computes, shape (ways to compute again, cells)."""
+        share = self.microbatches / self.structure.copies
+        tasks = sum((self.parts(task, "work") for task in self.backward), self.parts("F", "work"))
+        kinds = dict.fromkeys(map(tuple, self.row.tolist()))
+        found: Floats = share * np.max([tasks[:, list(rows)].sum(axis=1) for rows in kinds], axis=0)
+        return found
+
     def pressed(self, exchanged: Sequence[Exchanged]) -> Floats:
         """Return seconds that a step on one stage takes at least if every microbatch exchanges something.
 
