@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from simulator.planning.plan import Planned
 
 GIB = 2**30
+TIE = "tie"
 
 
 def plans(answer: "Planned", asked: "Options") -> list[str]:
     """Return the table of the best, what it says of the first, and how many were looked at."""
     from simulator.calibration.steps import fitted
+    from simulator.planning.ties import line
 
     rows = answer.rows
-    shown = [_short(number, row) for number, row in enumerate(rows, start=1)]
+    shown = [_short(row) for row in rows]
     columns = [Column("rank", ""), Column("gpus"), Column("plan")]
     columns += [Column("fabric")] if len({row["fabric"] for row in rows}) > 1 else []
     columns += [
@@ -26,6 +28,11 @@ def plans(answer: "Planned", asked: "Options") -> list[str]:
         Column("mfu", "MFU", "%"), Column("exposed", "exposed", "%"), Column("memory", "GiB"),
         Column("cost", "M$/1T"),
     ]  # fmt: skip
+    if "days" in rows[0]:
+        columns[-6:] = [
+            Column("step", "step s"), Column("mfu", "MFU", "%"), Column("memory", "GiB"), Column("days"),
+            Column("span", "90 %"), Column("in_time", "in time", "%"), Column("total", "M$"),
+        ]  # fmt: skip
     title = f"{rows[0]['model']}, gbs {asked.gbs}, seq {asked.seq_len}: best layouts by {rows[0]['fidelity']}"
     rate = answer.evaluated / answer.search_s if answer.search_s else 0.0
     count = (
@@ -42,10 +49,14 @@ def plans(answer: "Planned", asked: "Options") -> list[str]:
         lines += wrapped(
             f"* {stack} has no such schedule or strategy; what it runs: commsim plan ... --runnable"
         )
-    return [*lines, *wrapped(count), *wrapped(fitted.accuracy_line(False))]
+    if "days" in rows[0]:
+        lines += wrapped(
+            f"days with failures and checkpoints: {rows[0]['goodput']:.1%} of the time of the first is work"
+        )
+    return [*lines, *wrapped(count), *wrapped(line()), *wrapped(fitted.accuracy_line(False))]
 
 
-def _short(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+def _short(row: Mapping[str, Any]) -> dict[str, Any]:
     again = {"none": "", "full": "full", "selective": "sel"}[row["recompute"]]
     if row["recompute_layers"]:
         again += f" {row['recompute_layers']}"
@@ -57,7 +68,7 @@ def _short(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
     million = per_trillion(row)
     how += "" if row["stack_has_it"] else " *"
     return {
-        "rank": number,
+        "rank": f"{row['rank']}{'=' if row['against_best'] == TIE else ''}",
         "gpus": row["gpus"],
         "plan": row["plan"],
         "fabric": row["fabric"],
@@ -69,6 +80,19 @@ def _short(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
         "exposed": exposed(row),
         "memory": round(row["memory_bytes_per_gpu"] / GIB, 1),
         "cost": None if million is None else f"{million / 1e6:.3g}",
+    } | _whole(row)
+
+
+def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is shown of the whole run."""
+    if "days" not in row:
+        return {}
+    total = row["total_usd"]
+    return {
+        "days": f"{row['days']:.1f}",
+        "span": f"{row['days_low']:.1f} .. {row['days_high']:.1f}",
+        "in_time": row["in_time"],
+        "total": None if total is None else f"{total / 1e6:.3g}",
     }
 
 

@@ -8,6 +8,7 @@ import click
 
 from simulator.cli._options import form_options
 from simulator.cli._output import emit
+from simulator.cli._plan_budget import budget, budget_options
 from simulator.cli._progress import gauge
 from simulator.cli._training_options import complete, given, inputs, training_options
 from simulator.errors import UsageError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST = 64  # searches of one call
 OBJECTIVES = ("time", "cost", "energy")
+GPUS = [64, 128, 256, 512, 1024, 2048]  # that are tried where a deadline is given and no number of GPUs
 
 
 @click.command()
@@ -31,12 +33,12 @@ OBJECTIVES = ("time", "cost", "energy")
 @click.option("--rejected", is_flag=True, help="Say what became of the others, axis by axis.")
 @click.option("--runnable", is_flag=True, help="Only schedules and strategies that --stack has.")
 @click.option("--pareto", help="Front of two objectives: time,cost.")
+@budget_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the results.")
 @form_options
 def command(
     *, objective: str, top: int, replay: int | None, rejected: bool, runnable: bool, pareto: str | None,
-    output: Path | None,
-    **values: Any,
+    output: Path | None, **values: Any,
 ) -> None:  # fmt: skip
     """Find the best layout: every legal one is looked at, the best by formula are replayed.
 
@@ -44,18 +46,21 @@ def command(
     of GPUs and fabrics may have several values too: each is searched by itself, the rows are compared per token.
     """
     found = given(values)
+    if values["days"] is not None:
+        found.setdefault("gpus", GPUS)
     complete(found)
     _objective(objective, *(fronts := _front(pareto)))
     from simulator.planning._plan_space import chosen, spread
 
     space, settled = chosen(found, runnable=runnable)
+    whole = budget(values, str(settled["model"]))
     asked = _asked(spread(settled, ("fabric", "gpus", "gbs")))
     from simulator.planning.plan import plan
 
     with gauge("plan") as tell:
         answer = plan(
             asked, space, objective=objective, top=top, looked=replay or 0, pareto=fronts, rejected=rejected,
-            tell=lambda _, done, of: tell(done, of),
+            budget=whole, tell=lambda _, done, of: tell(done, of),
         )  # fmt: skip
     result: dict[str, Any] = {
         "evaluated": answer.evaluated, "feasible": answer.feasible, "walked": answer.walked,

@@ -63,6 +63,9 @@ def _row(answer: Estimate, found: Found, asked: Options) -> Row:
 
 def score(row: Mapping[str, Any], objective: str) -> float:
     """Return what a row is sorted by: per token, so that GPU counts can be compared."""
+    if "days" in row:
+        value = {"time": row["days"], "cost": row["total_usd"], "energy": row["total_energy_J"]}[objective]
+        return row["days"] * row["gpus"] if value is None else float(value)
     value = {"time": row["step_s"], "cost": row["cost_usd"], "energy": row["energy_J"]}[objective]
     if value is None and objective == "cost":
         value = row["gpus"] * row["step_s"]  # whatever a GPU costs, it is in proportion

@@ -12,11 +12,13 @@ from simulator.planning._estimate_options import Options
 from simulator.planning._estimate_power import network_power
 from simulator.planning._plan_axes import axes
 from simulator.planning._plan_rows import OBJECTIVES, Row, explain, front, replayed, score
+from simulator.planning.budget import Budget, in_time
 from simulator.planning.estimate import Desk, prepared, run
 from simulator.planning.search.basis import Basis, Recipe
 from simulator.planning.search.best import Found, Hunt
 from simulator.planning.search.space import Space
 from simulator.planning.search.survey import Survey
+from simulator.planning.ties import mark
 from workloads.layout import Layout, label
 
 __all__ = ["OBJECTIVES", "Planned", "plan"]
@@ -67,7 +69,8 @@ class _Searched:
 
 def plan(
     asked: Sequence[tuple[Options, Desk]], space: Space, *, objective: str = "time", top: int = 10,
-    looked: int = 0, pareto: Sequence[str] = (), rejected: bool = False, tell: Tell = lambda *_: None,
+    looked: int = 0, pareto: Sequence[str] = (), rejected: bool = False, budget: Budget | None = None,
+    tell: Tell = lambda *_: None,
 ) -> Planned:  # fmt: skip
     """Return the best layouts.
 
@@ -87,6 +90,8 @@ def plan(
         Two objectives of which the front is wanted.
     rejected : bool
         Whether to say what became of the others, axis by axis.
+    budget : Budget, optional
+        Of the whole run: rows then tell days and money, and those that end too late are left out.
     tell : callable
         Called with what is done, how many are done, of how many.
 
@@ -95,7 +100,7 @@ def plan(
     UsageError
         An objective that there is not, no legal layout at all.
     InfeasibleError
-        No layout fits in memory.
+        No layout fits in memory, or none ends in time.
     """
     for name in (objective, *pareto):
         if name not in OBJECTIVES:
@@ -116,8 +121,16 @@ def plan(
     answers = [(one.basis, found) for one in searched for found in one.found]
     fidelity = asked[0][0].fidelity
     every, warnings = replayed(answers, fidelity, lambda done, of: tell("replay", done, of))
+    if budget is not None:
+        every = [row | budget.of(row) for row in every]
+        late = len(every)
+        every = in_time(every, budget)
+        late -= len(every)
+        if late:
+            warnings.append(f"{late} of the replayed layouts end after {budget.days:g} days and are left out")
     every.sort(key=lambda row: score(row, objective))
     explain(every)
+    mark(every, {"time": "step_s", "cost": "cost_usd", "energy": "energy_J"}[objective])
     groups = [group for one in searched for group in one.survey.groups]
     return Planned(
         rows=every[:top],

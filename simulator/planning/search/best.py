@@ -48,8 +48,11 @@ class Found:
     @property
     def degrees(self) -> tuple[Any, ...]:
         """Return what tells layouts apart to a person: degrees and schedule."""
-        at = self.layout
-        return (at.tp, at.pp, at.cp, at.ep, at.dp, self.recipe.schedule)
+        return _degrees(self.layout, self.recipe.schedule)
+
+
+def _degrees(at: Layout, schedule: str) -> tuple[Any, ...]:
+    return (at.tp, at.pp, at.cp, at.ep, at.dp, schedule)
 
 
 @dataclass(slots=True)
@@ -95,10 +98,21 @@ class Hunt:
             places, least = orders[number]
             stop = int(np.searchsorted(least, self.limit))
             stop = min(stop, start + (_FIRST if start == 0 else _MOST))
-            self._look(self.survey.groups[number], places[start:stop])
+            group = self.survey.groups[number]
+            some = places[start:stop]
+            own = self._own(group)[some % len(group.members)]
+            self._look(group, some[least[start:stop] < own])
             if stop < len(places):
                 heapq.heappush(heap, (float(least[stop]), number, stop))
         return sorted(self._best.values(), key=lambda one: one.score)[: self.keep]
+
+    def _own(self, group: Group) -> Floats:
+        """Return the best score so far of the layout of each member: what is above it changes nothing."""
+        found = [
+            self._best.get(_degrees(self.survey.at(group, one), group.structure.name))
+            for one in group.members
+        ]
+        return np.array([np.inf if one is None else one.score for one in found])
 
     def again(self) -> list[Found]:
         """Return the best by another ``burdened``, nothing of the last time kept."""
