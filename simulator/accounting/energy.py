@@ -15,6 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+import numpy as np
+
 from topologies._catalogue import find, gpus, nodes
 from topologies._hardware import Link, Switch
 
@@ -47,9 +49,11 @@ class Energy:
     Parameters
     ----------
     gpus, hosts, network : float
-        J.
+        J; adapters are in the hosts.
     pue : float
         Joules at the meter for a joule of the machines.
+    idle : float
+        J of paid time in which the job does not run.
     assumptions : tuple of str
         A sentence each.
     """
@@ -58,12 +62,24 @@ class Energy:
     hosts: float
     network: float
     pue: float
+    idle: float = 0.0
     assumptions: tuple[str, ...] = ()
 
     @property
     def total(self) -> float:
         """Return J at the meter."""
-        return self.gpus + self.hosts + self.network
+        return self.gpus + self.hosts + self.network + self.idle
+
+    @property
+    def network_share(self) -> float:
+        """Return the share of the switches and cables outside of the machines, whose power does not depend on use."""
+        return self.network / self.total if self.total else 0.0
+
+    def parts(self) -> dict[str, float]:
+        """Return J at the meter by what takes them, the building's own told apart."""
+        machines = {"gpus": self.gpus, "hosts": self.hosts, "network": self.network, "idle": self.idle}
+        found = {name: joules / self.pue for name, joules in machines.items()}
+        return found | {"building": self.total - sum(found.values())}
 
 
 @cache
@@ -98,8 +114,8 @@ def gpu_power(at: Watts, busy: float) -> float:
     ValueError
         A share below 0 or above 1.
     """
-    if not 0 <= busy <= 1:
-        raise ValueError(f"busy {busy:g}: must lie between 0 and 1")
+    if not (np.min(busy) >= 0 and np.max(busy) <= 1):
+        raise ValueError(f"busy {np.min(busy):g} to {np.max(busy):g}: must lie between 0 and 1")
     return at.idle + busy * (at.full - at.idle)
 
 
@@ -130,6 +146,7 @@ def step_energy(
     busy: float,
     network: float = 0.0,
     pue: float = PUE,
+    utilisation: float = 1.0,
 ) -> Energy:
     """Return the energy of one step.
 
@@ -147,23 +164,29 @@ def step_energy(
         W of all links outside of the machines, see `link_power`.
     pue : float
         Of the building.
+    utilisation : float
+        Share of the paid time in which the job runs; in the rest GPUs idle, hosts and network draw on.
 
     Raises
     ------
     ValueError
-        As `watts` and `gpu_power`; a PUE below 1; a negative time.
+        As `watts` and `gpu_power`; a PUE below 1; a negative time; a utilisation that is not above 0 and at most 1.
     """
     if pue < 1:
         raise ValueError(f"PUE {pue:g}: must be 1 or more")
-    if step_s < 0:
-        raise ValueError(f"{step_s:g} s: must not be negative")
+    if not np.min(step_s) >= 0:
+        raise ValueError(f"{np.min(step_s):g} s: must not be negative")
+    if not 0 < utilisation <= 1:
+        raise ValueError(f"utilisation {utilisation:g}: must be above 0 and at most 1")
     at = watts(gpu)
     scale = step_s * pue
+    rest = scale * (1 / utilisation - 1)
     return Energy(
         gpus=scale * gpu_count * gpu_power(at, busy),
         hosts=scale * gpu_count * at.host,
         network=scale * network,
         pue=pue,
+        idle=rest * (gpu_count * (at.idle + at.host) + network),
         assumptions=_assumed(gpu, at, busy, network, pue),
     )
 
@@ -171,13 +194,17 @@ def step_energy(
 def _assumed(gpu: str, at: Watts, busy: float, network: float, pue: float) -> tuple[str, ...]:
     idle = "as nvidia-smi prints it" if gpu in _idle() else f"{IDLE_SHARE:.0%} of its limit"
     found = [
-        f"{gpu} at {at.full:.0f} W while it computes ({busy:.0%} of the step), else {at.idle:.0f} W ({idle})",
+        f"{gpu} at {at.full:.0f} W while it computes ({np.mean(busy):.0%} of the step), else {at.idle:.0f} W ({idle})",
         f"PUE {pue:g}",
     ]
     if at.host:
-        found.append(f"hosts at {at.host:.0f} W a GPU, the limit of the machine less its GPUs")
+        found.append(
+            f"hosts at {at.host:.0f} W a GPU, the limit of the machine with its adapters less its GPUs"
+        )
     else:
         found.append("hosts not counted: no machine with this GPU and a power in the catalogue")
-    if not network:
+    if network:
+        found.append(f"switches and cables at {network:,.0f} W in all, whatever they carry")
+    else:
         found.append("network not counted")
     return tuple(found)

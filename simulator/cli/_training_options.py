@@ -35,6 +35,12 @@ def _gpus() -> list[str]:
     return list(gpus())
 
 
+def _regions() -> list[str]:
+    from simulator.accounting.carbon import grids
+
+    return list(grids())
+
+
 _NAMED: Mapping[str, Names] = {
     "model": _models,
     "fabric": FABRIC.names,
@@ -42,6 +48,7 @@ _NAMED: Mapping[str, Names] = {
     "schedule": lambda: list(SCHEDULES),
     "strategy": lambda: list(STRATEGIES),
     "stack": lambda: list(STACKS),
+    "region": _regions,
     "precision": lambda: list(PRECISIONS),
     "recompute": lambda: list(RECOMPUTE),
     "context": lambda: list(WAYS),
@@ -79,6 +86,10 @@ _ABOUT: tuple[tuple[str, str, tuple[str, ...], str], ...] = (  # name, what it t
     ("stack", "NAME", (), "Training software; megatron."),
     ("stack_version", "YY.MM", (), "Its release, of megatron-bridge and nemo."),
     ("price", "USD", (), "Of one GPU and hour; the catalogue's."),
+    ("utilisation", "X", (), "Share of the paid time in which the job runs; 1."),
+    ("pue", "X", (), "Joules at the meter for a joule of the machines; 1.1."),
+    ("region", "NAME", (), "Whose grid: france, germany, usa, ..."),
+    ("carbon_intensity", "g/kWh", (), "Of the grid, e.g. 400g/kWh; the region's."),
     ("fidelity", "|".join(FIDELITIES), (), "No events, bundles, or every message; fluid."),
     ("fold", "|".join(FOLDS), (), "Send one of each class of messages; changes no result; auto."),
 )

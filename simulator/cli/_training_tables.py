@@ -119,7 +119,14 @@ def _money(answer: "Estimate") -> list[str]:
         price = f"{million:.3g} M$ per 1T tokens; {notes['price']}"
         lines += wrapped(f"cost {row['cost_usd']:,.2f} USD a step, {price}")
     if row["energy_J"] is not None:
-        lines += wrapped(f"energy {cell(float(row['energy_J']), 'J')} a step: {notes['energy']}")
+        share = f"{row['network_energy_share']:.1%} of it the network"
+        each = f"{cell(float(row['joules_per_token']), 'J')} a token, {cell(float(row['power_W']), 'W')} in the mean"
+        lines += wrapped(
+            f"energy {cell(float(row['energy_J']), 'J')} a step, {each}, {share}: {notes['energy']}"
+        )
+    if row["carbon_kg"] is not None:
+        each = f"{row['grams_per_token'] * 1e6:.3g} g per 1M tokens"
+        lines += wrapped(f"carbon {row['carbon_kg']:.3g} kg CO2e a step, {each}; {notes['carbon']}")
     return lines
 
 

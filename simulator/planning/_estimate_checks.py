@@ -106,6 +106,11 @@ def _followed(options: Options, training: Training) -> None:
 def named(options: Options) -> None:
     """Refuse names that are in no catalogue; what a file holds is found out later."""
     known_names([options.fabric], [options.gpu] if options.gpu else [])
+    if options.region:
+        from simulator.accounting.carbon import grids
+
+        if options.region not in grids():
+            raise unknown("region", options.region, list(grids()), where="--region")
 
 
 def known_names(fabrics: Iterable[str], accelerators: Iterable[str] = ()) -> None:

@@ -81,6 +81,14 @@ class Options:
         The training software.
     stack_version : str
         Its release, year and month; empty: the usual one.
+    region : str
+        Whose grid the energy comes from.
+    carbon_intensity : float, optional
+        Grams of CO2 equivalent for a kWh, in place of the region's.
+    pue : float, optional
+        Joules at the meter for a joule of the machines.
+    utilisation : float
+        Share of the paid time in which the job runs.
     price : float, optional
         USD for one GPU and hour.
     fidelity : str
@@ -119,6 +127,10 @@ class Options:
     node_limit: int = 0
     stack: str = "megatron"
     stack_version: str = ""
+    region: str = ""
+    carbon_intensity: float | None = None
+    pue: float | None = None
+    utilisation: float = 1.0
     price: float | None = None
     fidelity: str = "fluid"
     fold: str = "auto"

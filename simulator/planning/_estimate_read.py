@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from simulator import quantities
@@ -137,6 +138,27 @@ def _number(least: float, what: str) -> Callable[[Any], float]:
     return read
 
 
+def _share(value: Any) -> float:
+    found = _number(1e-6, "must be above 0 and at most 1")(value)
+    if found > 1:
+        raise ValueError(f"'{value}': must be above 0 and at most 1")
+    return found
+
+
+_CARBON = quantities.Quantity(
+    kind="carbon intensity",
+    units={"g/kWh": Fraction(1), "kg/kWh": Fraction(1000), "kg/MWh": Fraction(1), "t/MWh": Fraction(1000)},
+    example="400g/kWh",
+)
+
+
+def _intensity(value: Any) -> float:
+    try:
+        return float(_CARBON.read(str(value)))
+    except ValueError as error:
+        raise ValueError(f"{error}; try {_CARBON.hint(str(value))}") from None
+
+
 READERS: Mapping[str, Callable[[Any], Any]] = {
     "model": _text,
     "fabric": _text,
@@ -168,6 +190,10 @@ READERS: Mapping[str, Callable[[Any], Any]] = {
     "node_limit": count,
     "stack": _one("stack", STACKS),
     "stack_version": _version,
+    "region": _text,
+    "carbon_intensity": _intensity,
+    "pue": _number(1.0, "must be 1 or more"),
+    "utilisation": _share,
     "price": _number(1e-6, "must be a positive number of USD for a GPU and hour"),
     "fidelity": _one("fidelity", FIDELITIES),
     "fold": _one("fold", FOLDS),

@@ -6,16 +6,14 @@ predictions holds for it; the machine is any fabric; the answer comes by formula
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from simulator.accounting import cost, energy
 from simulator.engine.closed_form import solve
 from simulator.engine.result import Result
 from simulator.planning._estimate_counts import communicated, flops
 from simulator.planning._estimate_machine import Desk
 from simulator.planning._estimate_options import Options, made
-from simulator.planning._estimate_power import network_power
+from simulator.planning._estimate_paid import paid
 from simulator.planning._estimate_schedule import enough
 from simulator.planning._estimate_step import Step, prepared
 from simulator.planning.place import Fabric
@@ -124,12 +122,11 @@ def answered(step: Step, result: Result, desk: Desk) -> Estimate:
         "fits": None if step.capacity is None else True,
         "breakdown_s": dict(result.breakdown_s),
         "communication_bytes": communicated(graph, step.layout),
-        "cost_usd": _cost(step, seconds, warnings, notes),
-        "energy_J": _energy(step, result, desk, warnings, notes),
         "fidelity": step.options.fidelity,
         "messages": result.messages,
         "basis": step.values.basis,
     }
+    row |= paid(step, result, desk, warnings, notes)
     return Estimate(row=row | question(step), step=step, result=result, warnings=tuple(warnings), notes=notes)
 
 
@@ -179,31 +176,3 @@ def _memory(step: Step, warnings: list[str]) -> float:
         )
         return needed
     return min(needed, max(step.capacity.visible, step.fullest.allocated))
-
-
-def _cost(step: Step, seconds: float, warnings: list[str], notes: dict[str, str]) -> float | None:
-    today = datetime.now(UTC).date()
-    try:
-        rate = cost.rate(step.site.device.name, today=today, price=step.options.price)
-    except ValueError as error:
-        warnings.append(f"cost_usd cannot be given: {error}")
-        return None
-    notes["price"] = rate.note
-    if "days old" in rate.note:
-        warnings.append(f"price {rate.note}; --price overrides")
-    return cost.step_cost(step.options.gpus, seconds, rate).usd
-
-
-def _energy(
-    step: Step, result: Result, desk: Desk, warnings: list[str], notes: dict[str, str]
-) -> float | None:
-    gpus, seconds = step.options.gpus, result.step_s
-    busy = (result.breakdown_s["compute"] + result.breakdown_s["optimizer"]) / seconds
-    network = network_power(desk.graph(gpus))
-    try:
-        found = energy.step_energy(step.site.device.name, gpus, seconds, busy=min(1.0, busy), network=network)
-    except ValueError as error:
-        warnings.append(f"energy_J cannot be given: {error}")
-        return None
-    notes["energy"] = "; ".join(found.assumptions)
-    return found.total
