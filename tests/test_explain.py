@@ -126,7 +126,7 @@ def test_a_bandwidth_counts_more_the_wider_the_group_of_a_rank_is_spread():
     across = {
         one.input: one.size for one in sensitivities(asked(gpus=64, tp=16, fidelity="formula")[0], DESK)
     }
-    assert across["ib bandwidth"] > 2 * inside["ib bandwidth"]
+    assert across["ib bandwidth"] > 1.5 * inside["ib bandwidth"]
 
 
 def test_what_a_person_reads(commsim):

@@ -13,7 +13,7 @@ from simulator.cli._options import form_options
 from simulator.cli._output import emit
 from simulator.errors import CheckError, InputError
 
-WRITERS = ("sweep", "plan", "what-if", "sensitivity", "grow", "merge")  # commands that write a folder
+WRITERS = ("sweep", "plan", "merge")  # commands that write a folder
 _FOLDER = ("-o", "--output")
 
 

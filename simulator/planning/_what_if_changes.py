@@ -18,7 +18,6 @@ _FACTOR = re.compile(r"(?:[x*]\s*(?P<times>\d+\.?\d*|\.\d+))|(?:(?P<by>[+-]\d+\.
 _ENDS = re.compile(r"(?P<tail>[\w-]*\w)\s*(?:->|:)\s*(?P<head>[\w-]+)(?:/(?P<cables>\d+))?")
 _SLOW = re.compile(r"(?P<speed>\d*\.?\d+%?)@rank(?P<rank>\d+)")
 WAYS = "pp=4, gbs=x2, fabric.inter.bandwidth=800Gbps, fabric.fail=leaf0-0->spine0, gpu.slow=0.8@rank0"
-_WITH_NUMBERS = (*SWEPT, "imbalance", "price")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +124,6 @@ def _option(text: str, key: str, value: str, factor: float | None) -> Change:
         known = [*READERS, *_OTHERS, "fabric.inter.bandwidth", "fabric.intra.bandwidth"]
         near = nearest(key, known, 2)
         raise _wrong(text, f"unknown key '{key}'", ", ".join(near) or WAYS)
-    if factor is not None and key not in _WITH_NUMBERS:
-        raise _wrong(text, f"{key} is no number that could be multiplied")
     if key in ("fidelity", "fold"):
         raise _wrong(text, f"{key} is how the answer is found, not what is asked", f"--{key} for all columns")
     if factor is None:
@@ -185,7 +182,11 @@ def _times(change: Change, base: Any) -> Any:
     factor = change.factor or 0.0
     if base is None:
         raise _wrong(change.text, f"the base run has no {change.key} to multiply", f"{change.key}=VALUE")
-    made = float(base) * factor
+    if isinstance(base, bool) or not isinstance(base, int | float):
+        raise _wrong(
+            change.text, f"{change.key} is no number that could be multiplied", f"{change.key}=VALUE"
+        )
+    made = base * factor
     if change.key not in SWEPT:
         return made
     if abs(made - round(made)) > 1e-9 * made or made < 1:
@@ -226,7 +227,9 @@ def _ratio(text: str, value: str, factor: float | None) -> float:
 def _ends(text: str, value: str) -> Ends:
     match = _ENDS.fullmatch(value)
     if match is None:
-        raise _wrong(text, "wanted the two nodes of a link", "fabric.fail=leaf0-0->spine0, or .../1 for one cable")
+        raise _wrong(
+            text, "wanted the two nodes of a link", "fabric.fail=leaf0-0->spine0, or .../1 for one cable"
+        )
     return Ends(tail=match["tail"], head=match["head"], cables=int(match["cables"] or 0))
 
 

@@ -15,9 +15,7 @@ from simulator.planning.place import Fabric
 from topologies._graph import gpu_nodes
 
 INTRA, INTER, CORE = "intra", "inter", "core"
-_ALIASES = {
-    "nvswitch": "nvlink", "nvlink_mesh": "nvlink", "infiniband": "ib",
-}  # fmt: skip
+_ALIASES = {"nvswitch": "nvlink", "nvlink_mesh": "nvlink", "infiniband": "ib"}
 _SLOTS = ("nic", "cpu", "pcie")  # kinds inside of a machine whose links are not those between its GPUs
 
 
@@ -131,7 +129,7 @@ def _role(change: Change, graph: nx.DiGraph) -> str:
         )
     if not next(_edges(graph, role), None):
         raise UsageError(
-            f"--set {change.text}: so few GPUs need no such link here",
+            f"--set {change.text}: there is no such link between so many GPUs of this fabric",
             where="--set",
             hint="more --gpus" if role != INTRA else "fabric.inter.bandwidth",
         )
@@ -147,7 +145,9 @@ def _base(graph: nx.DiGraph, role: str, what: str, change: Change) -> float:
     values = [edge[key] for _, _, edge in _edges(graph, role) if edge[key] > 0]
     if not values:
         raise UsageError(
-            f"--set {change.text}: the fabric has no {what} of that link to start from", where="--set", hint="x2"
+            f"--set {change.text}: the fabric has no {what} of that link to start from",
+            where="--set",
+            hint="x2",
         )
     return float(median(values))
 
@@ -162,11 +162,13 @@ def _edges(graph: nx.DiGraph, role: str) -> Edges:
     slots = ("nic",) if graph.graph.get("intra") == "pcie" else _SLOTS
     for tail, head, edge in graph.edges(data=True):
         inside = host[tail] is not None and host[tail] == host[head]
-        if role == INTRA and inside and kind[tail] not in slots and kind[head] not in slots:
-            yield tail, head, edge
-        elif role == CORE and host[tail] is None and host[head] is None and "gpu" not in (kind[tail], kind[head]):
-            yield tail, head, edge
-        elif role == INTER and not inside:
+        switches = host[tail] is None and host[head] is None and "gpu" not in (kind[tail], kind[head])
+        is_it = {
+            INTRA: inside and kind[tail] not in slots and kind[head] not in slots,
+            CORE: switches,
+            INTER: not inside,
+        }
+        if is_it[role]:
             yield tail, head, edge
 
 
@@ -231,20 +233,21 @@ def _narrowed(graph: nx.DiGraph, machine: Machine) -> None:
     for tail, head, edge in _edges(graph, INTER):
         if (tail, head) not in core:
             down[head] += edge["bandwidth_Bps"]
-    found = False
-    for leaf, entering in down.items():
-        links = [graph.edges[pair] for pair in core if pair[0] == leaf]
-        up = sum(edge["bandwidth_Bps"] for edge in links)
-        if not up:
-            continue
-        found = True
-        factor = entering / machine.oversubscription / up
-        for tail, head in [pair for pair in core if leaf in pair]:
-            graph.edges[tail, head]["bandwidth_Bps"] *= factor
-    if not found:
+    above = [pair for pair in core if (pair[0] in down) != (pair[1] in down)]
+    if not above or any(tail in down and head in down for tail, head in core):
         raise UsageError(
-            "--set fabric.oversubscription: the fabric has no switches above its leaves", where="--set"
+            f"--set fabric.oversubscription={machine.oversubscription:g}: leaves of this fabric have no switches "
+            "above them, or are joined to each other",
+            where="--set",
+            hint="fabric.core.bandwidth=x0.5, fabric.inter.bandwidth=x0.5",
         )
+    up: dict[Any, float] = defaultdict(float)
+    for tail, head in above:
+        if tail in down:
+            up[tail] += graph.edges[tail, head]["bandwidth_Bps"]
+    for tail, head in above:
+        leaf = tail if tail in down else head
+        graph.edges[tail, head]["bandwidth_Bps"] *= down[leaf] / machine.oversubscription / up[leaf]
 
 
 def spelt(node: Any) -> str:

@@ -81,7 +81,9 @@ class Altered:
         if not seconds:
             return seconds
         use = (stage, operation.axis, operation.op)
-        return seconds * self._factor(self.setting(operation, stage), rounded(operation.size)) * self._ratio(use)
+        return (
+            seconds * self._factor(self.setting(operation, stage), rounded(operation.size)) * self._ratio(use)
+        )
 
     def transfer(self, source: int, target: int) -> float:
         """Return the seconds between two stages."""
@@ -127,7 +129,9 @@ def factor(
         return slower
     # where the inside is not known, the closed form assumes a rate: then it cannot be multiplied
     other = replace(
-        setting, inside_rate=(setting.inside_rate or 50e9) * inside, outside_rate=setting.outside_rate * outside
+        setting,
+        inside_rate=(setting.inside_rate or 50e9) * inside,
+        outside_rate=setting.outside_rate * outside,
     )
     design = Design([setting, other], np.array([0, 1]), np.array([size, size], dtype=float))
     before, after = log_microseconds(_parameters(family_of(setting.library)), design)
@@ -171,7 +175,7 @@ def _slowed(machine: Machine, at: Layout) -> dict[int, float]:
     for one in machine.slow:
         if one.rank >= at.world:
             raise UsageError(
-                f"--set gpu.slow: there is no rank {one.rank}, only 0 to {at.world - 1}",
+                f"--set gpu.slow={one.speed:g}@rank{one.rank}: the ranks are 0 to {at.world - 1}",
                 where="--set",
                 hint=f"gpu.slow={one.speed:g}@rank0",
             )

@@ -1,22 +1,20 @@
-r"""Which input moves a step most: each a tenth up and down, the step solved anew by formula.
+"""Which input moves a step most: each a tenth up and down, the step solved anew by formula.
 
-A rate of a link scales the part of a collective that grows with its bytes, a latency the rest. How large that part is
-follows from the predictor itself, from a little more and a little less: with
-:math:`s = \partial \ln t / \partial \ln n` a rate of r times takes :math:`t\,(1 - s + s/r)`.
+Links are scaled as `simulator.planning._what_if_prices` scales them, so that an answer here is that of a what-if.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import log
 from typing import Any
 
 from simulator.calibration.setting import Setting
-from simulator.calibration.steps.prices import Times, rounded
+from simulator.calibration.steps.prices import rounded
 from simulator.engine.closed_form import solve
 from simulator.engine.result import Prices
 from simulator.errors import CommsimError
 from simulator.planning._estimate_machine import Desk
 from simulator.planning._estimate_step import Step, prepared
+from simulator.planning._what_if_prices import factor
 from workloads.step_graph import Collective, Compute, Operation
 
 TENTH = 0.1
@@ -107,7 +105,7 @@ def sensitivities(step: Step, desk: Desk) -> list[Sensitivity]:
         up, down = (solve(step.graph, scaled(1 + by)).result.step_s / base - 1 for by in (TENTH, -TENTH))
         return Sensitivity(input=name, up=up, down=down)
 
-    found = [change(scaled, name) for name, scaled in (*_computing(step), *_talking(step, desk.times))]
+    found = [change(scaled, name) for name, scaled in (*_computing(step), *_talking(step))]
     found += _batch(step, desk, base)
     return sorted((one for one in found if one.size > 1e-6), key=lambda one: -one.size)
 
@@ -128,66 +126,48 @@ def _by_law(prices: Prices, laws: tuple[str, ...]) -> Callable[[float], Scaled]:
     return scaled
 
 
-def _talking(step: Step, times: Times) -> Iterator[tuple[str, Callable[[float], Scaled]]]:
-    parts = _Parts(step, times)
+def _talking(step: Step) -> Iterator[tuple[str, Callable[[float], Scaled]]]:
     inside = {"nvswitch": "nvlink", "nvlink_mesh": "nvlink", "xgmi": "xgmi", "pcie": "pcie"}.get(
         step.site.inside, "node"
     )
     outside = {"infiniband": "ib", "unstated": "network"}.get(step.site.transport, step.site.transport)
-    for away, name in ((True, outside), (False, inside)):
-        if away in parts.used():
-            yield f"{name} bandwidth", parts.scaled(away, "bandwidth")
-            yield f"{name} latency", parts.scaled(away, "latency")
+    there = _away(step)
+    for away, role, name in ((True, "inter", outside), (False, "intra", inside)):
+        if away in there:
+            yield f"{name} bandwidth", lambda rate, role=role: linked(step, {role: rate}, {})  # type: ignore[misc]
+            yield f"{name} latency", lambda rate, role=role: linked(step, {}, {role: rate})  # type: ignore[misc]
 
 
-class _Parts:
-    """Which part of each collective grows with its bytes."""
+def linked(
+    step: Step,
+    rates: Mapping[str, float],
+    latencies: Mapping[str, float],
+    compute: Callable[[Compute], float] = lambda _: 1.0,
+) -> Scaled:
+    """Return prices for links of other rates and latencies, all of a role alike.
 
-    def __init__(self, step: Step, times: Times) -> None:
-        self._step, self._times = step, times
-        self._known: dict[tuple[Setting, int], float] = {}
-        wanted = [one for one in self._asked() if one[0].gpus > 1]
-        times.learn(
-            (setting, other) for setting, size in wanted for other in (rounded(size / 2), rounded(2 * size))
-        )
+    Parameters
+    ----------
+    step : Step
+        The step.
+    rates, latencies : mapping of str to float
+        Times what they are, by role ``intra`` and ``inter``; 1 where left out.
+    compute : callable
+        Factor of the seconds of a computation.
+    """
+    prices, boundary = step.prices, step.graph.boundary.size
+    known: dict[tuple[Setting, int], float] = {}
 
-    def _asked(self) -> Iterator[tuple[Setting, int]]:
-        for _, stage, one in ((None, stage, one) for stage, _, _, one in self._step.graph.operations()):
-            if isinstance(one, Collective):
-                yield self._step.prices.setting(one, stage), rounded(one.size)
-        size = rounded(self._step.graph.boundary.size)
-        for stage in range(len(self._step.graph.stages) - 1):
-            yield self._step.prices.send(stage, stage + 1), size
+    def talk(one: Collective | None, stage: int, target: int) -> float:
+        setting = prices.send(stage, target) if one is None else prices.setting(one, stage)
+        if prices.bound(one, stage, target):  # by the links themselves: nothing but bytes over their rate
+            return 1 / rates.get("inter" if setting.transport else "intra", 1.0)
+        size = rounded(boundary if one is None else one.size)
+        if (setting, size) not in known:
+            known[setting, size] = factor(setting, size, rates, latencies)
+        return known[setting, size]
 
-    def used(self) -> set[bool]:
-        """Return whether anything crosses machines (True), or stays in one (False)."""
-        return {bool(setting.transport) for setting, _ in self._asked() if setting.gpus > 1}
-
-    def share(self, setting: Setting, size: float) -> float:
-        """Return the part of a time that its bytes make."""
-        key = (setting, rounded(size))
-        if key not in self._known:
-            low, high = rounded(size / 2), rounded(2 * size)
-            ratio = self._times.seconds(setting, high) / self._times.seconds(setting, low)
-            self._known[key] = min(1.0, max(0.0, log(ratio) / log(high / low)))
-        return self._known[key]
-
-    def scaled(self, away: bool, what: str) -> Callable[[float], Scaled]:
-        """Return prices for a link of another rate or latency, away from the machine or inside of it."""
-        prices, graph = self._step.prices, self._step.graph
-
-        def made(rate: float) -> Scaled:
-            def talk(one: Collective | None, stage: int, target: int) -> float:
-                setting = prices.send(stage, target) if one is None else prices.setting(one, stage)
-                if bool(setting.transport) != away:
-                    return 1.0
-                part = self.share(setting, graph.boundary.size if one is None else one.size)
-                part = 1.0 if prices.bound(one, stage, target) else part
-                return 1 - part + part / rate if what == "bandwidth" else (1 - part) * rate + part
-
-            return Scaled(prices, talk=talk)
-
-        return made
+    return Scaled(prices, compute=compute, talk=talk)
 
 
 def _batch(step: Step, desk: Desk, base: float) -> list[Sensitivity]:
@@ -221,3 +201,27 @@ def _replaced(options: Any, **changes: Any) -> Any:
 def as_rows(found: list[Sensitivity]) -> list[Mapping[str, Any]]:
     """Return sensitivities as rows."""
     return [{"input": one.input, "up": one.up, "down": one.down} for one in found]
+
+
+def present(step: Step) -> list[str]:
+    """Return the inputs that a step has, as `simulator.planning.sobol` names them."""
+    laws = {one.law for _, _, _, one in step.graph.operations() if isinstance(one, Compute)}
+    found = [law for law in _LAWS if law in laws and law != "step"]
+    if laws.intersection(_IN_MEMORY):
+        found.append("memory")
+    away = _away(step)
+    for role, there in (("inter", True in away), ("intra", False in away)):
+        if there:
+            found += [f"{role}.bandwidth", f"{role}.latency"]
+    return found if step.options.schedule.endswith(".toml") else [*found, "gbs"]
+
+
+def _away(step: Step) -> set[bool]:
+    """Return whether anything crosses machines (True), or stays in one (False)."""
+    settings = [
+        step.prices.setting(one, stage)
+        for stage, _, _, one in step.graph.operations()
+        if isinstance(one, Collective)
+    ]
+    settings += [step.prices.send(stage, stage + 1) for stage in range(len(step.graph.stages) - 1)]
+    return {bool(setting.transport) for setting in settings if setting.gpus > 1}
