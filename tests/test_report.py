@@ -181,3 +181,17 @@ def test_only_commands_that_write_results_are_run(commsim, steps, words):
     found = commsim("rerun", manifest)
     assert found.status == 5
     assert "writes no folder of results" in found.stderr
+
+
+def test_a_notebook_over_a_result_runs(commsim, steps):
+    import nbformat
+    from nbclient import NotebookClient
+
+    assert commsim("notebook", steps).status == 0
+    assert commsim("notebook", steps).status == 2
+    assert commsim("notebook", steps, "--force").status == 0
+    notebook = nbformat.read(steps / "explore.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=120).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert any("llama3-8b" in str(output.get("data", {})) for output in outputs)

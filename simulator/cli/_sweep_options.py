@@ -56,7 +56,7 @@ class Asked:
         """
         from simulator.cli import _sweep_collectives, _sweep_steps
 
-        given = {name: value for name, value in values.items() if value is not None and name != "grid"}
+        given = {name: value for name, value in values.items() if value not in (None, ()) and name != "grid"}
         file = values.get("grid")
         if op is not None:
             if file is not None:

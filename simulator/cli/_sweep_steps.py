@@ -29,7 +29,8 @@ def axes(given: Mapping[str, Any], file: Path | None) -> dict[str, Sequence[Any]
             raise UsageError(
                 f"--{name} is for collectives", where=f"--{name}", hint="commsim sweep all_reduce ..."
             )
-    typed = with_preset(given)
+    machine = _machine(given.get("changes", ()))
+    typed = with_preset({name: value for name, value in given.items() if name != "changes"})
     found = (_read(file) if file else {}) | {
         name: list(value) if isinstance(value, list) else [value] for name, value in typed.items()
     }
@@ -42,7 +43,29 @@ def axes(given: Mapping[str, Any], file: Path | None) -> dict[str, Sequence[Any]
     known_names(found["fabric"], found.get("gpu", ()))
     for name in found["model"]:
         model_of(name)
-    return {name: found[name] for name in READERS if name in found}
+    return {**{name: found[name] for name in READERS if name in found}, **machine}
+
+
+def _machine(texts: Sequence[str]) -> dict[str, list[str]]:
+    """Return changes of the machine as axes: ``fabric.inter.bandwidth=200Gbps,400Gbps``.
+
+    Raises
+    ------
+    UsageError
+        One that cannot be read, or is of an option, which has a flag of its own.
+    """
+    from simulator.planning._what_if_changes import parse
+
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, values = text.partition("=")
+        for value in values.split(","):
+            change = parse(f"{key}{equals}{value.strip()}")
+            if change.option:
+                said = f"--set {text}: is an option of its own"
+                raise UsageError(said, where="--set", hint=f"{flag(key.strip())} {values}")
+            found.setdefault(key.strip(), []).append(value.strip())
+    return found
 
 
 def _read(path: Path) -> dict[str, list[Any]]:

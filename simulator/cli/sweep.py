@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 @click.option("--nccl", help="Of a collective: NCCL release; 2.30.")
 @training_options(several=True, names=True, without=("shard",))
 @click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=V,..",
+    help="Of the machine: fabric.ib.bandwidth=200Gbps,400Gbps.",
+)
+@click.option(
     "--grid", type=click.Path(path_type=Path), help="TOML file of options, each with one or more values."
 )
 @click.option(

@@ -7,8 +7,11 @@ from simulator.collectives import _nccl as nccl
 from simulator.collectives._names import resolve
 from simulator.engine.fabric import is_file
 from simulator.errors import unknown
+from simulator.planning._estimate_options import READERS
+from simulator.planning._what_if_changes import parse
 from simulator.planning.collective import Fabric, ask
 from simulator.planning.estimate import Desk, estimate, made
+from simulator.planning.what_if import changed_estimate
 from topologies import _fabrics
 
 Point = Mapping[str, Any]
@@ -75,7 +78,7 @@ class Collectives:
 
 
 class Steps:
-    """Answers points that are the options of a training step."""
+    """Answers points that are the options of a training step, and changes of its machine as a what-if has them."""
 
     def __init__(self) -> None:
         self._desks: dict[str, Desk] = {}
@@ -92,12 +95,15 @@ class Steps:
         UsageError, InfeasibleError, InputError
             As `simulator.planning.estimate.estimate`.
         """
-        options = made({name: value for name, value in point.items() if value is not None})
+        asked = {name: value for name, value in point.items() if value is not None}
+        options = made({name: value for name, value in asked.items() if name in READERS})
+        changes = [parse(f"{name}={value}") for name, value in asked.items() if name not in READERS]
         if options.fabric not in self._desks:
             while len(self._desks) >= _KEPT:
                 del self._desks[next(iter(self._desks))]
             self._desks[options.fabric] = Desk(Fabric(options.fabric))
-        found = estimate(options, self._desks[options.fabric])
+        desk = self._desks[options.fabric]
+        found = changed_estimate(options, changes, desk) if changes else estimate(options, desk)
         return Found([found.row], list(found.warnings))
 
 
