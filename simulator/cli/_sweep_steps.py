@@ -34,6 +34,8 @@ def axes(given: Mapping[str, Any], file: Path | None) -> dict[str, Sequence[Any]
     found = (_read(file) if file else {}) | {
         name: list(value) if isinstance(value, list) else [value] for name, value in typed.items()
     }
+    if found.get("model") and not found.get("seq_len"):
+        found["seq_len"] = _contexts(found["model"])
     missing = [flag(name) for name in MUST if not found.get(name)]
     if missing:
         more = f" (and {', '.join(missing[1:])})" if missing[1:] else ""
@@ -44,6 +46,18 @@ def axes(given: Mapping[str, Any], file: Path | None) -> dict[str, Sequence[Any]
     for name in found["model"]:
         model_of(name)
     return {**{name: found[name] for name in READERS if name in found}, **machine}
+
+
+def _contexts(models: Sequence[str]) -> list[int]:
+    """Return the tokens that all models were made for; none where they differ or nobody knows."""
+    from simulator.cli._output import remark
+    from simulator.planning._estimate_checks import model_of
+
+    lengths = {model_of(name).context for name in models}
+    if len(lengths) != 1 or not min(lengths):
+        return []
+    remark(f"--seq-len {min(lengths)}: the context of the model")
+    return list(lengths)
 
 
 def _machine(texts: Sequence[str]) -> dict[str, list[str]]:

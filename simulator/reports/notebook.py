@@ -4,32 +4,39 @@ import json
 from pathlib import Path
 from typing import Any
 
+_FRAME = """\
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from simulator.reports.html_pictures import PICTURES
+
+rows = pd.read_csv({path!r})
+rows"""
+_REFUSED = """\
+refused = rows[rows["status"] == "refused"] if "status" in rows else rows.iloc[:0]
+refused.groupby("reason").size().sort_values(ascending=False) if len(refused) else "nothing was refused\""""
+_PICTURES = """\
+for picture in PICTURES:
+    if picture.there(rows):
+        _, axes = plt.subplots(figsize=(8, 4.2), layout="constrained")
+        picture.draw(rows, axes).set_title(picture.title, loc="left")
+plt.show()"""
+_NUMBERS = """\
+numbers = rows.select_dtypes("number")
+numbers.loc[:, numbers.nunique() > 1].describe().T"""
 _CELLS: tuple[tuple[str, str], ...] = (
-    ("markdown", "# {title}\n\nMade by `{command}`. The columns are those of `--json`; times in s, bytes, USD, J."),
     (
-        "code",
-        "import matplotlib.pyplot as plt\nimport pandas as pd\n\nfrom simulator.reports.html_pictures import PICTURES\n\n"
-        "rows = pd.read_csv({path!r})\nrows",
+        "markdown",
+        "# {title}\n\nMade by `{command}`. Columns are those of `--json`; times in s, bytes, USD, J.",
     ),
+    ("code", _FRAME),
     ("markdown", "## What cannot be, and why"),
-    (
-        "code",
-        'refused = rows[rows["status"] == "refused"] if "status" in rows else rows.iloc[:0]\n'
-        'refused.groupby("reason").size().sort_values(ascending=False) if len(refused) else "nothing was refused"',
-    ),
+    ("code", _REFUSED),
     ("markdown", "## Pictures"),
-    (
-        "code",
-        "for picture in PICTURES:\n    if picture.there(rows):\n        _, axes = plt.subplots(figsize=(8, 4.2), "
-        'layout="constrained")\n        picture.draw(rows, axes).set_title(picture.title, loc="left")\nplt.show()',
-    ),
+    ("code", _PICTURES),
     ("markdown", "## Go on\n\nFilter with `rows.query(...)`, compare with `rows.pivot_table(...)`."),
-    (
-        "code",
-        'numbers = rows.select_dtypes("number")\n'
-        "numbers.loc[:, numbers.nunique() > 1].describe().T",
-    ),
-)  # fmt: skip
+    ("code", _NUMBERS),
+)
 
 
 def explore(folder: Path, command: str) -> str:
