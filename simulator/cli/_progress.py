@@ -47,9 +47,14 @@ def gauge(title: str) -> Iterator[Callable[[int, int | None], None]]:
         yield lambda *_: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.progress import TimeRemainingColumn as Remaining
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Elapsed(),
+        TextColumn("left"), Remaining(compact=True),
+    )  # fmt: skip
     console = Console(stderr=True, no_color=not colourful(sys.stderr))
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=None, visible=False)

@@ -135,6 +135,7 @@ def table(rows: Sequence[Mapping[str, Any]], wrote: Iterable[Path]) -> list[str]
     lines = many(good[:SHOWN], fitted.accuracy_line(False))
     if len(good) > SHOWN:
         lines.insert(-1, f"... and {len(good) - SHOWN:,} more")
+    lines[-1:-1] = _ties(good)
     refused = Counter(row["reason"] for row in rows if row["status"] != "predicted")
     for reason, count in list(refused.items())[:10]:
         lines += wrapped(f"refused {count}: {reason}")
@@ -142,6 +143,31 @@ def table(rows: Sequence[Mapping[str, Any]], wrote: Iterable[Path]) -> list[str]
         lines.append(f"... and {len(refused) - 10} more reasons")
     files = [str(path) for path in wrote]
     return [*lines, f"wrote {' '.join(files)}"] if files else lines
+
+
+def _ties(good: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return of each job which point is the fastest a token, and how many cannot be told from it."""
+    from simulator.planning.ties import ranks
+
+    lines = []
+    for model in dict.fromkeys(row["model"] for row in good):
+        some = [row for row in good if row["model"] == model]
+        each = [row["gbs"] * row["seq_len"] for row in some]
+        found = ranks(
+            [row["low_s"] / tokens for row, tokens in zip(some, each, strict=True)],
+            [row["high_s"] / tokens for row, tokens in zip(some, each, strict=True)],
+        )
+        best = min(range(len(some)), key=lambda place: some[place]["step_s"] / each[place])
+        others = found.count(1) - 1
+        if len(some) > 1:
+            what = f"{some[best]['plan']} on {some[best]['gpus']} GPUs of {some[best]['fabric']}"
+            ties = (
+                f"; {others} of the other {len(some) - 1} have intervals that overlap it: ties"
+                if others
+                else ""
+            )
+            lines.append(f"{model}: fastest a token is {what}{ties}")
+    return lines
 
 
 def picture(rows: Sequence[Mapping[str, Any]], kind: str) -> bytes | None:
