@@ -63,6 +63,7 @@ class Exchanged:
     regular: bool = True
     _blocks: dict[Cut | str, tuple[Sends, Sends]] = field(default_factory=dict)
     _layers: dict[Cut, Held] = field(default_factory=dict)
+    _after: dict[tuple[int, tuple[int, ...], bool], tuple[Operation, ...]] = field(default_factory=dict)
 
     def block(self, place: Cut | str) -> tuple[Sends, Sends]:
         """Return what a block exchanges forward in the first microbatch and backward in the last one."""
@@ -112,12 +113,14 @@ class Exchanged:
 
     def after(self, structure: Structure, stage: int) -> tuple[Operation, ...]:
         """Return what follows the last task of a stage."""
-        training, owned = self.training, Held()
-        kinds = [structure.kinds[kind] for kind in structure.of_stage[stage]]
-        meets = any(part.first for part in kinds)
-        for part in kinds:
-            owned += self._owned(part, meets=meets)
-        return closing(training, owned, structure.routes, stage)
+        held_by, outer = structure.of_stage[stage], stage in structure.outer
+        key = (id(structure), held_by, outer)
+        if key not in self._after:
+            owned, meets = Held(), any(structure.kinds[kind].first for kind in held_by)
+            for kind, times in Counter(held_by).items():
+                owned += self._owned(structure.kinds[kind], meets=meets).times(times)
+            self._after[key] = closing(self.training, owned, structure.routes, stage)
+        return self._after[key]
 
     def _owned(self, part: Part, *, meets: bool) -> Held:
         training = self.training
