@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from simulator.cli._training_tables import exposed, mark, per_trillion, seconds, wrapped
+from simulator.cli._training_tables import mark, per_trillion, seconds, wrapped
 from simulator.reports.tables import Column, lay_out
 
 if TYPE_CHECKING:
@@ -21,19 +21,22 @@ def plans(answer: "Planned", asked: "Options") -> list[str]:
 
     rows = answer.rows
     shown = [_short(row) for row in rows]
-    columns = [Column("rank", ""), Column("gpus"), Column("plan")]
+    columns = [Column("rank", "")]
+    columns += [Column("gpus")] if len({row["gpus"] for row in rows}) > 1 else []
+    columns += [Column("plan")]
     columns += [Column("fabric")] if len({row["fabric"] for row in rows}) > 1 else []
     columns += [
         Column("how"), Column("mbs"), Column("step", "step s"), Column("interval", "90 % interval"),
-        Column("mfu", "MFU", "%"), Column("exposed", "exposed", "%"), Column("memory", "GiB"),
+        Column("mfu", "MFU", "%"), Column("memory", "GiB"),
         Column("cost", "M$/1T"),
     ]  # fmt: skip
     if "days" in rows[0]:
-        columns[-6:] = [
+        columns[-5:] = [
             Column("step", "step s"), Column("mfu", "MFU", "%"), Column("memory", "GiB"), Column("days"),
             Column("span", "90 %"), Column("in_time", "in time", "%"), Column("total", "M$"),
         ]  # fmt: skip
-    title = f"{rows[0]['model']}, gbs {asked.gbs}, seq {asked.seq_len}: best layouts by {rows[0]['fidelity']}"
+    gpus = "" if len({row["gpus"] for row in rows}) > 1 else f" on {rows[0]['gpus']} {rows[0]['gpu']}"
+    title = f"{rows[0]['model']}{gpus}, gbs {asked.gbs}, seq {asked.seq_len}: best layouts by {rows[0]['fidelity']}"
     rate = answer.evaluated / answer.search_s if answer.search_s else 0.0
     count = (
         f"{answer.evaluated:,} candidates looked at in {answer.search_s:.1f} s ({rate / 1e6:.2f} M/s): "
@@ -62,8 +65,10 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
         again += f" {row['recompute_layers']}"
     if row["recompute_modules"]:
         again += f" {row['recompute_modules']}"
+    usual = "interleaved" if row["vpp"] > 1 else "1f1b"
+    sliced = "" if row["sp"] or row["tp"] == 1 else "no-sp"
     how = " ".join(
-        filter(None, (row["schedule"], row["strategy"], "" if row["sp"] or row["tp"] == 1 else "no-sp"))
+        filter(None, ("" if row["schedule"] == usual else row["schedule"], row["strategy"], sliced))
     )
     million = per_trillion(row)
     how += "" if row["stack_has_it"] else " *"
@@ -77,7 +82,6 @@ def _short(row: Mapping[str, Any]) -> dict[str, Any]:
         "step": mark(row) + seconds(row["step_s"]),
         "interval": f"{seconds(row['low_s'])} .. {seconds(row['high_s'])}",
         "mfu": row["mfu"],
-        "exposed": exposed(row),
         "memory": round(row["memory_bytes_per_gpu"] / GIB, 1),
         "cost": None if million is None else f"{million / 1e6:.3g}",
     } | _whole(row)

@@ -120,7 +120,10 @@ def plan(
     took = perf_counter() - start
     answers = [(one.basis, found) for one in searched for found in one.found]
     fidelity = asked[0][0].fidelity
-    every, warnings = replayed(answers, fidelity, lambda done, of: tell("replay", done, of))
+    alone = len(searched) == 1 and objective == "time" and not pareto
+    every, warnings = replayed(
+        answers, fidelity, lambda done, of: tell("replay", done, of), enough=top if alone else 0
+    )
     if budget is not None:
         every = [row | budget.of(row) for row in every]
         late = len(every)
