@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -24,6 +25,7 @@ from workloads.layout import Layout, label
 __all__ = ["OBJECTIVES", "Planned", "plan"]
 GIB = 2**30
 Tell = Callable[[str, int, int | None], object]
+_VALUES = {"time": "step_s", "cost": "cost_usd", "energy": "energy_J"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +104,7 @@ def plan(
     InfeasibleError
         No layout fits in memory, or none ends in time.
     """
-    for name in (objective, *pareto):
-        if name not in OBJECTIVES:
-            said = f"--objective {name}: wanted one of {', '.join(OBJECTIVES)}"
-            raise UsageError(said, where="--objective", hint="--objective time")
+    _known(objective, *pareto)
     start = perf_counter()
     searched: list[_Searched] = []
     faults: list[CommsimError] = []
@@ -119,21 +118,15 @@ def plan(
         raise faults[0]
     took = perf_counter() - start
     answers = [(one.basis, found) for one in searched for found in one.found]
-    fidelity = asked[0][0].fidelity
     alone = len(searched) == 1 and objective == "time" and not pareto
-    every, warnings = replayed(
-        answers, fidelity, lambda done, of: tell("replay", done, of), enough=top if alone else 0
-    )
+    replay = partial(tell, "replay")
+    every, warnings = replayed(answers, asked[0][0].fidelity, replay, enough=top if alone else 0)
     if budget is not None:
-        every = [row | budget.of(row) for row in every]
-        late = len(every)
-        every = in_time(every, budget)
-        late -= len(every)
-        if late:
-            warnings.append(f"{late} of the replayed layouts end after {budget.days:g} days and are left out")
+        every, late = _whole(every, budget)
+        warnings += late
     every.sort(key=lambda row: score(row, objective))
     explain(every)
-    mark(every, {"time": "step_s", "cost": "cost_usd", "energy": "energy_J"}[objective])
+    mark(every, _VALUES[objective])
     groups = [group for one in searched for group in one.survey.groups]
     return Planned(
         rows=every[:top],
@@ -145,6 +138,22 @@ def plan(
         pareto=front(every, pareto) if pareto else [],
         warnings=[*dict.fromkeys([*warnings, *(error.message for error in faults)])],
     )
+
+
+def _known(*objectives: str) -> None:
+    for name in objectives:
+        if name not in OBJECTIVES:
+            said = f"--objective {name}: wanted one of {', '.join(OBJECTIVES)}"
+            raise UsageError(said, where="--objective", hint="--objective time")
+
+
+def _whole(rows: list[Row], budget: Budget) -> tuple[list[Row], list[str]]:
+    """Return the rows with what they make of a whole run, those that end too late left out, and how many these are."""
+    every = [row | budget.of(row) for row in rows]
+    found = in_time(every, budget)
+    late = len(every) - len(found)
+    said = f"{late} of the replayed layouts end after {budget.days or 0:g} days and are left out"
+    return found, [said] if late else []
 
 
 def _search(options: Options, space: Space, desk: Desk, keep: int, objectives: Set[str]) -> _Searched:
