@@ -37,12 +37,6 @@ def plans(answer: "Planned", asked: "Options") -> list[str]:
         ]  # fmt: skip
     gpus = "" if len({row["gpus"] for row in rows}) > 1 else f" on {rows[0]['gpus']} {rows[0]['gpu']}"
     title = f"{rows[0]['model']}{gpus}, gbs {asked.gbs}, seq {asked.seq_len}: best layouts by {rows[0]['fidelity']}"
-    rate = answer.evaluated / answer.search_s if answer.search_s else 0.0
-    count = (
-        f"{answer.evaluated:,} candidates looked at in {answer.search_s:.1f} s ({rate / 1e6:.2f} M/s): "
-        f"{answer.evaluated - answer.feasible:,} do not fit in memory, {answer.walked:,} were timed to the last "
-        f"task, the others are slower by a bound.  why: commsim plan ... --rejected"
-    )
     lines = [title, *lay_out(shown, columns)]
     lines += [
         line for number, row in enumerate(rows[:3], start=1) for line in wrapped(f"{number}: {row['why']}")
@@ -56,7 +50,17 @@ def plans(answer: "Planned", asked: "Options") -> list[str]:
         lines += wrapped(
             f"days with failures and checkpoints: {rows[0]['goodput']:.1%} of the time of the first is work"
         )
-    return [*lines, *wrapped(count), *wrapped(line()), *wrapped(fitted.accuracy_line(False))]
+    return [*lines, *wrapped(_counts(answer)), *wrapped(line()), *wrapped(fitted.accuracy_line(False))]
+
+
+def _counts(answer: "Planned") -> str:
+    """Return how many candidates were looked at, how fast, and what became of them."""
+    rate = answer.evaluated / answer.search_s if answer.search_s else 0.0
+    return (
+        f"{answer.evaluated:,} candidates looked at in {answer.search_s:.1f} s ({rate / 1e6:.2f} M/s): "
+        f"{answer.evaluated - answer.feasible:,} do not fit in memory, {answer.walked:,} were timed to the last "
+        f"task, the others are slower by a bound.  why: commsim plan ... --rejected"
+    )
 
 
 def _short(row: Mapping[str, Any]) -> dict[str, Any]:
