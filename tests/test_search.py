@@ -15,6 +15,7 @@ from simulator.planning.estimate import Desk, made, prepared, run
 from simulator.planning.place import Fabric
 from simulator.planning.search.basis import Basis
 from simulator.planning.search.best import Hunt
+from simulator.planning.search.bounds import Bounds
 from simulator.planning.search.classes import flat
 from simulator.planning.search.space import Space, layouts
 from simulator.planning.search.survey import Survey
@@ -24,8 +25,12 @@ CASES = [  # dense with tied ends; grouped heads, layers that do not divide; exp
     ("llama3-8b", "dgx-h100-ib400", 24, 48, 4096),
     ("mixtral-8x7b", "dgx-h100-ib400", 32, 64, 4096),
     ("deepseek-v2-lite", "dgx-h100-ib400", 16, 32, 4096),
+    ("deepseek-v3", "h800-ib400", 256, 512, 4096),
 ]
-SPACES = {"gpt3-13b": Space(precisions=("bf16",)), "llama3-8b": Space(precisions=("bf16", "fp8"))}
+SPACES = {
+    "llama3-8b": Space(precisions=("bf16", "fp8")),
+    "deepseek-v3": Space(tp=(1, 2), pp=(8, 16), cp=(1,), ep=(16, 32), mbs=(1, 2), contexts=("ring",)),
+}
 
 
 @cache
@@ -38,6 +43,11 @@ def surveyed(model, fabric, gpus, gbs, seq_len):
     options = made({"model": model, "fabric": fabric, "gpus": gpus, "gbs": gbs, "seq_len": seq_len})
     found = Survey(Basis(replace(options, fidelity="formula"), desk(fabric)), SPACES.get(model, Space()))
     found.run(fits.capacity(found.basis.site.device.name).visible)
+    bounds = Bounds(found)
+    bounds.outline()
+    rough = [group.least.copy() for group in bounds.alive]
+    bounds.detail()
+    assert all((one <= group.least).all() for one, group in zip(rough, bounds.alive, strict=True))
     return found
 
 
@@ -89,7 +99,8 @@ def test_what_does_not_fit_is_what_the_estimate_refuses(case):
     assert refused
 
 
-def test_the_best_of_a_small_space_is_the_best_of_all_estimates():
+@pytest.mark.parametrize("many", [0, 10**9])  # priced roughly first, or in full at once
+def test_the_best_of_a_small_space_is_the_best_of_all_estimates(many, monkeypatch):
     case = CASES[0]
     space = Space(mbs=(1, 2), sp=(True, False), strategies=("ddp", "zero1", "zero2", "fsdp"), contexts=("ring",),
                   cp=(1,), recompute=("none", "full"), layers=(0,), vpp=(1, 2), tp=(4, 8),
@@ -101,7 +112,8 @@ def test_the_best_of_a_small_space_is_the_best_of_all_estimates():
     def alone(at, recipe):
         return run(prepared(survey.basis.asked(at, recipe), desk(case[1])), desk(case[1])).step_s
 
-    found = Hunt(survey, 5, alone).run()
+    monkeypatch.setattr("simulator.planning.search.best._MANY", many)
+    found = Hunt(survey, 5, alone).narrowed(Bounds(survey))
     every = {}
     for group in survey.groups:
         for place in np.flatnonzero(group.fits):

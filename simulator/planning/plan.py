@@ -17,6 +17,7 @@ from simulator.planning.budget import Budget, in_time
 from simulator.planning.estimate import Desk, prepared, run
 from simulator.planning.search.basis import Basis, Recipe
 from simulator.planning.search.best import Found, Hunt
+from simulator.planning.search.bounds import Bounds
 from simulator.planning.search.space import Space
 from simulator.planning.search.survey import Survey
 from simulator.planning.ties import mark
@@ -181,11 +182,12 @@ def _search(options: Options, space: Space, desk: Desk, keep: int, objectives: S
             return np.inf
 
     hunt = Hunt(survey, keep, alone)
-    found = hunt.run() if objectives - {"energy"} else []
+    bounds = Bounds(survey)
+    found = hunt.narrowed(bounds) if objectives - {"energy"} else []
     if "energy" in objectives:
         hunt.burdened = _burdened(basis)
         known = {(one.layout, one.recipe) for one in found}
-        found += [one for one in hunt.again() if (one.layout, one.recipe) not in known]
+        found += [one for one in hunt.again(bounds) if (one.layout, one.recipe) not in known]
     return _Searched(basis, survey, hunt, found)
 
 

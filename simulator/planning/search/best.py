@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.planning.search.basis import Recipe
+from simulator.planning.search.bounds import Bounds
 from simulator.planning.search.classes import Group, Member, flat
 from simulator.planning.search.structure import Again
 from simulator.planning.search.survey import Survey
@@ -16,7 +17,8 @@ from simulator.planning.search.times import Lanes
 from workloads.layout import Layout
 
 Floats = NDArray[np.float64]
-_FIRST = 256  # candidates of a class that are looked at before its rivals are
+_FIRST = 64  # candidates of a class that are looked at before its rivals are
+_MANY = 50_000  # blocks from which on it pays to price cells roughly first
 _MOST = 20_000  # at a time
 _ALIKE = 1e-9  # relative difference of times that are the same but for rounding
 
@@ -88,16 +90,18 @@ class Hunt:
         for number, group in enumerate(self.survey.groups):
             if group.clock is not None:
                 self._more[id(group)] = self._burden(group)
-                least = group.least.ravel() + self._more[id(group)]
+                ready = np.where(group.ready, group.least, np.inf)
+                least = ready.ravel() + self._more[id(group)]
                 there = np.flatnonzero(np.isfinite(least))
                 places = there[np.argsort(least[there], kind="stable")]
                 orders[number] = places, least[places]
-                heapq.heappush(heap, (float(least[places[0]]), number, 0))
+                if len(places):
+                    heapq.heappush(heap, (float(least[places[0]]), number, 0))
         while heap and heap[0][0] < self.limit:
             _, number, start = heapq.heappop(heap)
             places, least = orders[number]
             stop = int(np.searchsorted(least, self.limit))
-            stop = min(stop, start + (_FIRST if start == 0 else _MOST))
+            stop = min(stop, start + (_FIRST if start == 0 or self.limit == np.inf else _MOST))
             group = self.survey.groups[number]
             some = places[start:stop]
             own = self._own(group)[some % len(group.members)]
@@ -105,6 +109,17 @@ class Hunt:
             if stop < len(places):
                 heapq.heappush(heap, (float(least[stop]), number, stop))
         return sorted(self._best.values(), key=lambda one: one.score)[: self.keep]
+
+    def narrowed(self, bounds: Bounds) -> list[Found]:
+        """Return the best of all candidates, those that nothing can put among them priced roughly only."""
+        if bounds.blocks < _MANY:
+            bounds.detail()
+            return self.run()
+        bounds.outline()
+        bounds.detail(bounds.promising(2 * self.keep))
+        self.run()
+        bounds.detail(bounds.below(self.limit))
+        return self.run()
 
     def _own(self, group: Group) -> Floats:
         """Return the best score so far of the layout of each member: what is above it changes nothing."""
@@ -114,9 +129,10 @@ class Hunt:
         ]
         return np.array([np.inf if one is None else one.score for one in found])
 
-    def again(self) -> list[Found]:
+    def again(self, bounds: Bounds) -> list[Found]:
         """Return the best by another ``burdened``, nothing of the last time kept."""
         self._best.clear()
+        bounds.detail()
         return self.run()
 
     def _burden(self, group: Group) -> Floats:

@@ -157,7 +157,7 @@ def _blocks(
                 for task, block in found.items():
                     if task != "F" or (forward and policy == policies[0]):
                         yield (_name(task, apart=apart), place, policy if task != "F" else NOTHING), block
-        yield from _ends(bare, apart=apart, forward=forward)
+        yield from _ends(bare, policies, apart=apart, forward=forward)
         forward = False
 
 
@@ -165,21 +165,38 @@ def _name(task: Kind, *, apart: bool) -> str:
     return "I" if apart and task == "B" else task
 
 
-def _ends(training: Training, *, apart: bool, forward: bool) -> Iterable[tuple[Key, Block]]:
-    """Yield the blocks of both ends and of multi-token prediction, numbered in the order of the forward pass."""
-    tasks: tuple[Kind, ...] = ("F", "B", "W") if apart else ("F", "B")
+def _ends(
+    training: Training, policies: Sequence[Policy], *, apart: bool, forward: bool
+) -> Iterable[tuple[Key, Block]]:
+    """Yield the blocks of both ends and of multi-token prediction, numbered in the order of the forward pass.
+
+    The layers of multi-token prediction are computed again as those of the model are.
+    """
     for name in ENDS:
-        work: dict[Kind, list[Block]] = {task: [] for task in tasks}
-        if name == EMBEDDING:
-            embed(training, work)
-        elif name == HEAD:
-            project(training, work, own=True)
-        elif training.mtp:
-            predict(training, work)
-        for task, some in work.items():
-            if task != "F" or forward:
-                for number, block in enumerate(some if task == "F" else reversed(some)):
-                    yield (_name(task, apart=apart), f"{name} {number}", NOTHING), block
+        for policy in policies if name == PREDICTION and training.mtp else policies[:1]:
+            kind, modules = policy if name == PREDICTION else NOTHING
+            if apart and kind == "full":
+                continue
+            asked = training.replace(recompute=kind, recompute_modules=modules)
+            for task, number, block in _end(asked, name, apart=apart):
+                if task != "F":
+                    yield (_name(task, apart=apart), f"{name} {number}", (kind, modules)), block
+                elif forward and policy == policies[0]:
+                    yield ("F", f"{name} {number}", NOTHING), block
+
+
+def _end(training: Training, name: str, *, apart: bool) -> Iterable[tuple[Kind, int, Block]]:
+    """Yield the blocks of one end with their tasks and numbers."""
+    work: dict[Kind, list[Block]] = {task: [] for task in ("F", "B", *(("W",) if apart else ()))}
+    if name == EMBEDDING:
+        embed(training, work)
+    elif name == HEAD:
+        project(training, work, own=True)
+    elif training.mtp:
+        predict(training, work)
+    for task, some in work.items():
+        for number, block in enumerate(some if task == "F" else reversed(some)):
+            yield task, number, block
 
 
 def _learn(found: Sequence[tuple[Cell, Key, Block]]) -> None:

@@ -53,6 +53,9 @@ class Group:
     fits: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     least: Floats = field(default_factory=lambda: np.zeros(0))  # s at least, shaped like ``fits``
     clock: Clock | None = None
+    ready: NDArray[np.bool_] = field(
+        default_factory=lambda: np.zeros(0, dtype=bool)
+    )  # members priced in full
 
     @property
     def timed(self) -> Clock:

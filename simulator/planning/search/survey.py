@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from simulator.planning.search import memory
 from simulator.planning.search.basis import Basis, Recipe
-from simulator.planning.search.cells import FULL, NOTHING, Book, Cell, Policy, fill
+from simulator.planning.search.cells import FULL, NOTHING, Policy
 from simulator.planning.search.classes import Group, Inner, Member
 from simulator.planning.search.exchange import Exchanged, Optimizer
 from simulator.planning.search.memory import Members, Shelf
 from simulator.planning.search.space import Space, Stage, agains, batches, layouts, stages
-from simulator.planning.search.structure import Again, Cut, Structure
+from simulator.planning.search.structure import Again, Structure
 from simulator.planning.search.tariff import Tariff
-from simulator.planning.search.times import Clock, Lanes
+from simulator.planning.search.times import Lanes
 from workloads.layout import AXES, Layout
+from workloads.training import Training
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -56,10 +57,9 @@ class Survey:
     _samples: list[Member] = field(default_factory=list)
 
     def run(self, visible: float | None) -> None:
-        """Enumerate, prune by memory (bytes that a program sees of a GPU), and bound the time of what is left."""
+        """Enumerate, and prune by memory (bytes that a program sees of a GPU)."""
         self._enumerate()
         self._prune(visible)
-        self._bound()
 
     @property
     def optimizer(self) -> Optimizer:
@@ -127,13 +127,13 @@ class Survey:
         return ()
 
     def _number(self, shelf: dict[Slice, int], member: Member) -> int:
-        key = self._slice(member)
+        key = self.slice(member)
         found = shelf.setdefault(key, len(shelf))
         if found == len(self._samples):
             self._samples.append(member)
         return found
 
-    def _slice(self, member: Member) -> Slice:
+    def slice(self, member: Member) -> Slice:
         """Return what the cell of a member is known by: nothing of the data parallel replicas is in it."""
         at = member.layout
         more = () if at.order == AXES else (at.dp, at.pp)
@@ -153,14 +153,16 @@ class Survey:
         recipe = Recipe(schedule=name, mbs=member.mbs, stage_layers=given, precision=member.inner[1])
         return Structure(self.basis.training(at, recipe))
 
-    def _policies(self) -> list[Policy]:
+    def policies(self) -> list[Policy]:
+        """Return the ways to compute a layer again that there are."""
         found: dict[Policy, None] = {NOTHING: None}
         for group in self.groups:
             for kind, modules, _ in group.again:
                 found[FULL if kind == "full" else (kind, modules)] = None
         return list(found)
 
-    def _training(self, member: Member) -> Any:
+    def sample(self, member: Member) -> Training:
+        """Return a step with the slices of a member."""
         sp, precision, context = member.inner
         recipe = Recipe(mbs=member.mbs, sp=sp, precision=precision, context=context,
                         stage_layers=_some(self.basis.model, member.layout.pp))  # fmt: skip
@@ -168,10 +170,10 @@ class Survey:
 
     def _prune(self, visible: float | None) -> None:
         """Find out what fits."""
-        policies = self._policies()
+        policies = self.policies()
         model = self.basis.model
         kinds = list(dict.fromkeys((*model.encoder_kinds(), *model.layer_kinds())))
-        shelf = Shelf([memory.kept(self._training(member), kinds, policies) for member in self._samples])
+        shelf = Shelf([memory.kept(self.sample(member), kinds, policies) for member in self._samples])
         for group in self.groups:
             members = _arrays(shelf, group)
             group.room = memory.allocated(
@@ -180,46 +182,7 @@ class Survey:
             limit = np.inf if visible is None else memory.usable(members, visible)
             group.fits = group.room <= limit
 
-    def _bound(self) -> None:
-        """Find out how long what fits takes at least."""
-        alive = [group for group in self.groups if group.fits.any()]
-        cells: dict[tuple[Slice, Any], int] = {}
-        found: list[Cell] = []
-        splits: set[bool] = set()
-        numbers: list[Ints] = []
-        for group in alive:
-            used = group.fits.any(axis=(0, 1))
-            number = np.full(len(group.members), 0, dtype=np.int64)
-            for place in np.flatnonzero(used).tolist():
-                member = group.members[place]
-                key = (self._slice(member), self._links(member.layout))
-                number[place] = cells.setdefault(key, len(cells))
-                if number[place] == len(found):
-                    found.append(Cell(self._training(member), self.tariff(member.layout)))
-            splits.add(group.structure.split)
-            numbers.append(number)
-        cuts: list[Cut] = list(dict.fromkeys(cut for group in alive for cut in group.structure.cuts()))
-        fill(found, cuts, self._policies(), self.basis.profile, self.basis.site.device,
-             whole=False in splits, split=True in splits)  # fmt: skip
-        book = Book(found)
-        for group, number in zip(alive, numbers, strict=True):
-            tariffs = [self.tariff(member.layout) for member in group.members]
-            group.clock = Clock(
-                group.structure, group.microbatches, group.again, book, number, tariffs, self.optimizer
-            )
-            group.least = np.where(group.fits, group.timed.bound(), np.inf)
-            if group.structure.pp == 1:
-                self._press(group)
-
-    def _press(self, group: Group) -> None:
-        """Raise the bounds of strategies that exchange something in every microbatch."""
-        for number, strategy in enumerate(self.space.strategies):
-            if strategy not in ("ddp", "zero1") and group.fits[number].any():
-                every = [self.exchanged(group, member, strategy) for member in group.members]
-                least = group.least[number]
-                np.maximum(least, group.timed.pressed(every), out=least)
-
-    def _links(self, at: Layout) -> tuple[tuple[float, float], ...]:
+    def links(self, at: Layout) -> tuple[tuple[float, float], ...]:
         """Return by how much links slow what the layers of a layout exchange."""
         tariff = self.tariff(at)
         asked = [("tp", "all_gather"), ("cp", "all_gather"), ("cp", "all_to_all"), ("cp", "send_recv")]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.engine._task_order import Plan, plan_of
-from simulator.planning.search.cells import ENDS, NOTHING, Book, Cell, Key, Policy
+from simulator.planning.search.cells import ENDS, FULL, NOTHING, PREDICTION, Book, Cell, Key, Policy
 from simulator.planning.search.exchange import Exchanged, Optimizer
 from simulator.planning.search.structure import Again, Cut, Structure
 from simulator.planning.search.tariff import Tariff
@@ -69,12 +69,20 @@ class Clock:
         table = structure.counts(again)
         layers, self.counts, self.row, self.order = table.columns, table.often, table.row, table.order
         ended = [_ends(structure, sample, kind) for kind in range(len(structure.kinds))]
+        bases = [_base(one) for one in again]
         names = list(dict.fromkeys(name for some in ended for name in some))
-        self.columns: list[Column] = [*layers, *((name, NOTHING) for name in names)]
-        more = np.zeros((*self.counts.shape[:2], len(names)))
+        ends: list[Column] = [
+            (name, policy)
+            for name in names
+            for policy in (dict.fromkeys(bases) if name.startswith(PREDICTION) else [NOTHING])
+        ]
+        self.columns: list[Column] = [*layers, *ends]
+        more = np.zeros((*self.counts.shape[:2], len(ends)))
         for place, kind in enumerate(self._kind_of_row):
-            for name in ended[kind]:
-                more[:, place, names.index(name)] = sample.seconds["F", name, NOTHING].times
+            for column, (name, policy) in enumerate(ends):
+                if name in ended[kind]:
+                    own = [policy == base or not str(name).startswith(PREDICTION) for base in bases]
+                    more[own, place, column] = sample.seconds["F", name, NOTHING].times
         self.counts = np.concatenate([self.counts, more], axis=2)
 
     @cached_property
@@ -102,16 +110,21 @@ class Clock:
         found: Floats = self.counts @ self.column(task, what).T
         return found
 
-    def bound(self) -> Floats:
+    def bound(self, *, rough: bool = False) -> Floats:
         """Return seconds that a step takes at least, shape (ways to compute again, cells).
 
         A stage starts when the first microbatch has come down to it, does all its work, and what it sends back
         comes up to the first stage.
+
+        Parameters
+        ----------
+        rough : bool
+            Whether of a backward only its computations count, which whatever is computed again only adds to.
         """
         structure, loop = self.structure, len(self.structure.routes) == 1
         what = "whole" if loop else "work"  # tasks side by side take the longer of computing and sending
-        forward = self.parts("F", what)
-        back = sum((self.parts(task, what) for task in self.backward), np.zeros_like(forward))
+        forward, behind = self.parts("F", what), "work" if rough else what
+        back = sum((self.parts(task, behind) for task in self.backward), np.zeros_like(forward))
         share = self.microbatches / structure.copies
         rows = self.row
         most = np.zeros_like(forward[:, 0])
@@ -198,6 +211,11 @@ class Clock:
         from simulator.planning.search.exact import Exact
 
         return Exact(self, lanes, exchanged).seconds()
+
+
+def _base(again: Again) -> Policy:
+    """Return how a layer is computed again that no number of layers leaves out."""
+    return FULL if again[0] == "full" else (again[0], again[1] if again[0] == "selective" else ())
 
 
 def _ends(structure: Structure, cell: Cell, kind: int) -> list[str]:
