@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from simulator.cli._main import main
 from simulator.errors import InfeasibleError, UsageError
 from simulator.models import resolve
+from simulator.planning._amounts import number_of, watts_of
 from simulator.planning._estimate_options import made
 from simulator.planning._growth_model import as_files, grown, sizes
-from simulator.planning._growth_read import number_of, watts_of
 from simulator.planning.estimate import estimate
 from simulator.planning.growth import Limits, grow
 from workloads.model import find

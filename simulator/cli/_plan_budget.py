@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from simulator.planning.budget import Budget
 
 T = TypeVar("T")
-TOKENS = quantities.Quantity(
-    kind="number of tokens",
-    units={"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12},  # type: ignore[dict-item]
-    example="2T",
-)
-NAMES = ("tokens", "loss", "law", "days", "fleet", "checkpoint_rate", "restart")
 
 
 def budget_options(command: T) -> T:
@@ -51,12 +45,13 @@ def budget(values: Mapping[str, Any], model: str) -> "Budget | None":
         return None
     if days is not None and not 0 < days < 1e6:
         raise UsageError(f"--days {days:g}: must be above 0", where="--days", hint="--days 45")
+    from simulator.planning._amounts import number_of
     from simulator.planning._estimate_checks import model_of
     from simulator.planning.budget import Budget, tokens_of
     from workloads.transformer import parameters
 
     read = {
-        "tokens": None if tokens is None else _read("--tokens", TOKENS, tokens),
+        "tokens": None if tokens is None else number_of(tokens, "--tokens"),
         "rate": _read("--checkpoint-rate", quantities.RATE, values["checkpoint_rate"]),
         "restart": _read("--restart", quantities.DURATION, values["restart"]),
     }
@@ -69,8 +64,6 @@ def budget(values: Mapping[str, Any], model: str) -> "Budget | None":
         restart_s=read["restart"] or 0.0,
         parameters=count,
     )
-    if not found.tokens > 0:
-        raise UsageError(f"--tokens {tokens}: must be above 0", where="--tokens", hint="--tokens 2T")
     found.risks(1)
     return found
 

@@ -50,7 +50,7 @@ def command(
     """
     found = {"fidelity": "formula"} | given(values)
     complete(found)
-    from simulator.planning._growth_read import number_of, watts_of
+    from simulator.planning._amounts import number_of, watts_of
 
     if not 1.0 < step <= 100:
         raise UsageError(f"--step {step:g}: must be more than 1", where="--step", hint="--step 1.25")

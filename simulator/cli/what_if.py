@@ -51,9 +51,9 @@ def command(
         raise UsageError("--set is missing: nothing is changed", where="--set", hint="--set pp=4")
     if upgrade_cost is not None and not 0 <= upgrade_cost < 1e15:
         raise UsageError(f"--upgrade-cost {upgrade_cost:g}: must be a number of USD", where="--upgrade-cost")
+    from simulator.planning._amounts import number_of
     from simulator.planning._estimate_checks import checked
     from simulator.planning._estimate_options import made
-    from simulator.planning._growth_read import number_of
     from simulator.planning._what_if_changes import parse_all
 
     amount = number_of(tokens, "--tokens")
