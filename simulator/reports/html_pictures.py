@@ -12,6 +12,8 @@ from simulator.reports.plots import time_against_size
 from simulator.reports.training_plot import step_against_gpus
 
 BARS = 12  # steps side by side
+_APART = 4  # times as long from which on steps are not drawn on one scale
+_WHISKERS: dict[str, Any] = {"ecolor": "#1f2937", "capsize": 3, "linewidth": 0.9}
 _PARTS = {
     "compute": "#4c78a8", "exposed_tensor": "#f58518", "exposed_pipeline": "#e45756", "exposed_data": "#72b7b2",
     "exposed_context": "#54a24b", "exposed_expert": "#eeca3b", "bubble": "#b279a2", "optimizer": "#9d755d",
@@ -45,22 +47,26 @@ def _steps(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def breakdown(frame: pd.DataFrame, axes: Axes) -> Axes:
-    """Draw where the time of the first steps goes, bars on top of each other, intervals beside them."""
+    """Draw where the time of the first steps goes; shares where some are many times as long as others."""
     some = _steps(frame).head(BARS)
+    apart = bool(some["step_s"].max() > _APART * some["step_s"].min())
+    scale = 100 / some["step_s"] if apart else 1.0
     bottom, place = np.zeros(len(some)), np.arange(len(some))
     for part, colour in _PARTS.items():
         key = f"breakdown_s.{part}"
         if key in some and some[key].fillna(0).max() > 0:
-            axes.bar(place, some[key], bottom=bottom, color=colour, label=part.replace("_", " "), width=0.7)
-            bottom = bottom + some[key].to_numpy()
-    errors = np.array([some["step_s"] - some["low_s"], some["high_s"] - some["step_s"]])
-    axes.errorbar(place, some["step_s"], yerr=errors, fmt="none", ecolor="#1f2937", capsize=3, linewidth=0.9)
+            height = some[key] * scale
+            axes.bar(place, height, bottom=bottom, color=colour, label=part.replace("_", " "), width=0.7)
+            bottom = bottom + height.to_numpy()
+    if not apart:
+        errors = np.array([some["step_s"] - some["low_s"], some["high_s"] - some["step_s"]])
+        axes.errorbar(place, some["step_s"], yerr=errors, fmt="none", **_WHISKERS)
     several = "gpus" in some and some["gpus"].nunique() > 1
     names = [
         f"{row['plan']}" + (f"\n{row['gpus']:.0f} GPUs" if several else "") for _, row in some.iterrows()
     ]
     axes.set_xticks(place, names, rotation=40, ha="right", fontsize=7)
-    axes.set_ylabel("s of a step, 90 % interval")
+    axes.set_ylabel("% of the step" if apart else "s of a step, 90 % interval")
     axes.grid(axis="y", **_GRID)
     axes.set_axisbelow(True)
     axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
@@ -79,6 +85,8 @@ def cost_against_time(frame: pd.DataFrame, axes: Axes) -> Axes:
             f"{row['gpus']:.0f} GPUs {row['plan']}", (row[x], row[y] / scale), fontsize=7, xytext=(4, 4),
             textcoords="offset points",
         )  # fmt: skip
+    if some[x].max() > _APART * some[x].min():
+        axes.set_xscale("log")
     axes.set_xlabel("days with failures" if x == "days" else "s of a step")
     axes.set_ylabel("million USD" if scale > 1 else "USD a step")
     axes.grid(**_GRID)
@@ -115,7 +123,7 @@ PICTURES = (
     Drawn(
         title="Where the time goes",
         about="Bars of the first steps of the table, cut into computation, each exposed communication, pipeline bubble "
-        "and the rest, with the 90 % interval of the whole.",
+        "and the rest; with the 90 % interval of the whole where they are in seconds.",
         there=lambda frame: len(_steps(frame)) > 0 and "breakdown_s.compute" in frame,
         draw=breakdown,
     ),
@@ -134,7 +142,7 @@ PICTURES = (
     Drawn(
         title="Time over memory",
         about="Seconds of a step over the memory that it takes of a GPU; lower and further left is better.",
-        there=lambda frame: _several(frame, "memory_bytes_per_gpu"),
+        there=lambda frame: _several(frame, "memory_bytes_per_gpu") and frame["gpus"].nunique() == 1,
         draw=memory,
     ),
     Drawn(
