@@ -25,16 +25,17 @@ def plans(answer: "Planned", asked: "Options") -> list[str]:
     columns += [Column("gpus")] if len({row["gpus"] for row in rows}) > 1 else []
     columns += [Column("plan")]
     columns += [Column("fabric")] if len({row["fabric"] for row in rows}) > 1 else []
-    columns += [
-        Column("how"), Column("mbs"), Column("step", "step s"), Column("interval", "90 % interval"),
-        Column("mfu", "MFU", "%"), Column("memory", "GiB"),
-        Column("cost", "M$/1T"),
-    ]  # fmt: skip
+    columns += [Column("mbs"), Column("step", "step s")]
     if "days" in rows[0]:
-        columns[-5:] = [
-            Column("step", "step s"), Column("mfu", "MFU", "%"), Column("memory", "GiB"), Column("days"),
-            Column("span", "90 %"), Column("in_time", "in time", "%"), Column("total", "M$"),
-        ]  # fmt: skip
+        columns += [
+            Column("days"),
+            Column("span", "90 %"),
+            Column("in_time", "in time", "%"),
+            Column("total", "M$"),
+        ]
+    else:
+        columns += [Column("interval", "90 % interval"), Column("cost", "M$/1T")]
+    columns += [Column("mfu", "MFU", "%"), Column("memory", "GiB"), Column("how")]
     gpus = "" if len({row["gpus"] for row in rows}) > 1 else f" on {rows[0]['gpus']} {rows[0]['gpu']}"
     title = f"{rows[0]['model']}{gpus}, gbs {asked.gbs}, seq {asked.seq_len}: best layouts by {rows[0]['fidelity']}"
     lines = [title, *lay_out(shown, columns)]

@@ -28,7 +28,9 @@ GPUS = [64, 128, 256, 512, 1024, 2048]  # that are tried where a deadline is giv
 @click.option("--objective", default="time", show_default=True, help=f"Least of: {', '.join(OBJECTIVES)}.")
 @click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Rows.")
 @click.option(
-    "--replay", type=click.IntRange(1, 1000), help="Layouts of each search that are replayed; twice --top."
+    "--replay",
+    type=click.IntRange(1, 1000),
+    help="Layouts of each search that are replayed; 2 x --top in all.",
 )
 @click.option("--rejected", is_flag=True, help="Say what became of the others, axis by axis.")
 @click.option("--runnable", is_flag=True, help="Only schedules and strategies that --stack has.")

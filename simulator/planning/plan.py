@@ -25,6 +25,7 @@ from workloads.layout import Layout, label
 
 __all__ = ["OBJECTIVES", "Planned", "plan"]
 GIB = 2**30
+_FEWEST = 4  # layouts of a search that are replayed
 Tell = Callable[[str, int, int | None], object]
 _VALUES = {"time": "step_s", "cost": "cost_usd", "energy": "energy_J"}
 
@@ -88,7 +89,7 @@ def plan(
     top : int
         Rows wanted.
     looked : int
-        Layouts of each search that are replayed before the best are taken; 0: twice ``top``.
+        Layouts of each search that are replayed before the best are taken; 0: twice ``top`` in all.
     pareto : sequence of str
         Two objectives of which the front is wanted.
     rejected : bool
@@ -109,10 +110,11 @@ def plan(
     start = perf_counter()
     searched: list[_Searched] = []
     faults: list[CommsimError] = []
+    keep = looked or max(_FEWEST, -(-2 * top // len(asked)))
     for number, (options, desk) in enumerate(asked):
         tell("search", number, len(asked))
         try:
-            searched.append(_search(options, space, desk, looked or 2 * top, {objective, *pareto}))
+            searched.append(_search(options, space, desk, keep, {objective, *pareto}))
         except (InfeasibleError, UsageError) as error:
             faults.append(error)
     if not searched:
