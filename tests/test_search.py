@@ -128,6 +128,27 @@ def test_the_best_of_a_small_space_is_the_best_of_all_estimates(many, monkeypatc
     assert [one.step_s for one in found] == pytest.approx(sorted(every.values())[:5], rel=1e-9)
 
 
+@pytest.mark.parametrize("stack", ["torchtitan", "fms-fsdp", "megatron-bridge"])
+def test_software_with_recipes_of_its_own_is_searched_as_it_is_estimated(stack):
+    asked = {
+        "model": "llama3-8b",
+        "fabric": "dgx-h100-ib400",
+        "gpus": 16,
+        "gbs": 32,
+        "seq_len": 4096,
+        "stack": stack,
+    }
+    survey = Survey(Basis(replace(made(asked), fidelity="formula"), desk("dgx-h100-ib400")), Space(cp=(1,)))
+    survey.run(fits.capacity(survey.basis.site.device.name).visible)
+    Bounds(survey).detail()
+    for group, place, at, recipe in drawn(survey, 25, seed=5):
+        step = prepared(survey.basis.asked(at, recipe), desk("dgx-h100-ib400"))
+        (seconds,) = survey.exact(group, flat(group, [place]))
+        assert group.room.ravel()[place] == pytest.approx(step.fullest.allocated, rel=1e-9)
+        if not np.isnan(seconds):
+            assert seconds == pytest.approx(run(step, desk("dgx-h100-ib400")).step_s, rel=1e-9)
+
+
 def test_every_layout_multiplies_to_the_gpus():
     survey = surveyed(*CASES[2])
     found = list(layouts(Space(), survey.basis.model, 32, 4096))

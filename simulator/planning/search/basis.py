@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simulator.calibration.steps.stacks import looked_at
-from simulator.errors import InfeasibleError
 from simulator.planning._estimate_checks import model_of
 from simulator.planning._estimate_machine import Desk
 from simulator.planning._estimate_options import STACKS, Options
@@ -12,7 +11,7 @@ from simulator.planning._estimate_profile import values_of
 from simulator.planning._estimate_question import case_of
 from simulator.planning._estimate_step import asked as training_of
 from simulator.planning.search.structure import Again
-from workloads.layout import AXES, Layout
+from workloads.layout import Layout
 from workloads.training import Training
 
 _OPEN = ("tp", "cp", "dp", "pp", "ep", "vp", "micro_batch", "precision", "fsdp")
@@ -63,6 +62,7 @@ class Basis:
     site: Any = field(init=False)
     model: Any = field(init=False)
     profile: Any = field(init=False)
+    usual: tuple[str, ...] = field(init=False)  # what selective recomputation means to the software
     _attributes: dict[str, Any] = field(init=False)
     _looked_at: tuple[str, ...] = field(init=False)
     _templates: dict[tuple[Any, ...], Training] = field(default_factory=dict)
@@ -79,13 +79,13 @@ class Basis:
             "global_batch": options.gbs, "task": "pretrain", "seq_len": options.seq_len,
         }  # fmt: skip
         source, words = STACKS[options.stack]
-        sample = self._template(Layout(dp=options.gpus), Recipe(), 1)
         self._looked_at = looked_at(words or options.stack, source, settled, _OPEN)
         case = case_of(
             self._asked(Layout(dp=options.gpus), Recipe()), self._attributes, self.site.device.name
         )
         self.profile = values_of(case).profile
-        self._templates[()] = sample
+        kind = self._asked(Layout(dp=options.gpus), Recipe(again=("selective", (), 0)))
+        self.usual = case_of(kind, self._attributes, self.site.device.name).recompute_modules
 
     def training(self, at: Layout, recipe: Recipe) -> Training:
         """Return the step that a layout and a recipe ask for.
@@ -148,18 +148,3 @@ class Basis:
         case = replace(case, global_batch=mbs * at.dp, micro_batch=mbs, chunk_layers=(), schedule="1f1b",
                        layout=replace(at, vpp=1, pp=1, dp=at.dp), strategy="zero1")  # fmt: skip
         return training_of(asked, case)
-
-
-def plain(options: Options) -> Options:
-    """Return the options of a search with all that it chooses at its default.
-
-    Raises
-    ------
-    InfeasibleError
-        An order of axes or groups of shards: a search has the usual ones only.
-    """
-    if options.order != AXES:
-        raise InfeasibleError("--order: layouts are searched in the usual order of axes only")
-    if options.shard:
-        raise InfeasibleError("--shard: layouts are searched with states sharded over all of dp x cp only")
-    return options

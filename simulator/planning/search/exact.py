@@ -83,9 +83,8 @@ class Exact:
         finals = np.arange(len(plan.before) - plan.stages, len(plan.before))
         wanted = np.array([*finals, *(node for _, node in nodes)], dtype=np.int64)
         lengths = self._lengths()
-        blocking = np.array(
-            [not clock.training(cell).software.p2p_overlap for cell in self.lanes.cell.tolist()]
-        )
+        sends = [not one.training.software.p2p_overlap for one in self.exchanged]  # by strategy too
+        blocking = np.array(sends)[self.which]
         price, out = self._price(), np.empty((len(self.lanes), len(wanted)))
         for held in (False, True):
             some = np.flatnonzero(blocking == held)

@@ -115,16 +115,11 @@ class Survey:
             if (pp, stage) not in structures:
                 structures[pp, stage] = self._structure(members[0], stage)
             structure = structures[pp, stage]
-            again = agains(space, basis.model, self.usual, structure.deepest)
-            again = [one for one in again if not (structure.split and one[0] == "full")]
+            again = agains(space, basis.model, self.basis.usual, structure.deepest)
+            again = [one for one in again if not (structure.split and _whole(one))]
             kept = np.array([self._number(shelf, member) for member in members], dtype=np.int64)
             if again:
                 self.groups.append(Group(structure, microbatches, again, members, kept))
-
-    @property
-    def usual(self) -> tuple[str, ...]:
-        """Return what selective recomputation means by itself."""
-        return ()
 
     def _number(self, shelf: dict[Slice, int], member: Member) -> int:
         key = self.slice(member)
@@ -214,6 +209,11 @@ class Survey:
         """Ask for all blocks that a class has, so that it is known whether the exchange is regular."""
         for place, _ in group.timed.columns:
             one.block(place)
+
+
+def _whole(again: Again) -> bool:
+    """Tell whether layers are computed again as a whole, of which late gradients of weights need what it drops."""
+    return again[0] == "full" or "half_blocks" in again[1]
 
 
 def _arrays(shelf: Shelf, group: Group) -> Members:
