@@ -167,6 +167,24 @@ def test_a_result_that_was_touched_is_told_from_a_new_one(commsim, steps, tmp_pa
     assert (tmp_path / "new" / "results.csv").is_file()
 
 
+def test_a_result_is_not_compared_with_itself(commsim, steps):
+    path = steps / "results.csv"
+    path.write_text(path.read_text().replace("formula", "magic", 1))
+    found = commsim("rerun", steps / "manifest.toml", "-o", steps)
+    assert (found.status, found.stdout) == (2, "")
+    assert "the folder of the result itself" in found.stderr.splitlines()[0]
+    assert "magic" in path.read_text()
+
+
+def test_options_of_all_commands_and_a_cluster_of_then_are_no_hindrance(commsim, steps):
+    manifest = steps / "manifest.toml"
+    text = manifest.read_text().replace('"commsim", ', '"commsim", "-q", ')
+    manifest.write_text(text.replace('"--gbs"', '"--executor", "dask:127.0.0.1:1", "--gbs"'))
+    assert commsim("rerun", manifest).status == 0
+    commsim("report", steps)
+    assert "<title>sweep: llama3-8b" in (steps / "report.html").read_text()
+
+
 def test_other_inputs_and_versions_are_said(commsim, steps):
     manifest = steps / "manifest.toml"
     manifest.write_text(manifest.read_text().replace('python = "3', 'python = "2'))

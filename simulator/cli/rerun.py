@@ -11,9 +11,9 @@ import click
 
 from simulator.cli._options import form_options
 from simulator.cli._output import emit
-from simulator.errors import CheckError, InputError
+from simulator.errors import CheckError, InputError, UsageError
 
-WRITERS = ("sweep", "plan", "merge")  # commands that write a folder
+WRITERS = ("sweep", "plan", "merge")  # commands that write a folder, as `simulator.reports.result` knows them
 _FOLDER = ("-o", "--output")
 
 
@@ -29,8 +29,14 @@ def command(*, manifest: Path, output: Path | None) -> None:
     from simulator.reports.result import read_manifest
 
     told = read_manifest(manifest)
+    if output is not None and output.resolve() == manifest.resolve().parent:
+        raise UsageError(
+            f"-o {output}: is the folder of the result itself, which is compared with",
+            where="-o",
+            hint="another folder, or leave -o out",
+        )
     words = _arguments(manifest, told)
-    warnings = _changed(told)
+    warnings = _changed(manifest, told)
     with contextlib.ExitStack() as stack:
         folder = output or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="commsim-")))
         _run(manifest, words, folder)
@@ -45,16 +51,18 @@ def command(*, manifest: Path, output: Path | None) -> None:
 
 
 def _arguments(path: Path, told: Mapping[str, Any]) -> list[str]:
-    """Return the words of the command without the folder that it wrote to."""
+    """Return the words of the command without the folder that it wrote to and the cluster that worked on it."""
+    from simulator.reports.result import command_of
+
     words = [str(word) for word in told["command"]][1:]
-    if words[0] not in WRITERS:
-        raise InputError(str(path), f"is of '{words[0]}', which writes no folder of results")
+    if command_of(words) not in WRITERS:
+        raise InputError(str(path), f"is of '{command_of(words)}', which writes no folder of results")
     found: list[str] = []
     skip = False
     for word in words:
-        if skip or word.startswith("--output=") or (word.startswith("-o") and word != "-o"):
+        if skip or word.startswith(("--output=", "--executor=")) or (word.startswith("-o") and word != "-o"):
             skip = False
-        elif word in _FOLDER:
+        elif word in (*_FOLDER, "--executor"):  # nor to whoever worked on it then
             skip = True
         else:
             found.append(_file(path, word, told))
@@ -62,7 +70,7 @@ def _arguments(path: Path, told: Mapping[str, Any]) -> list[str]:
 
 
 def _file(path: Path, word: str, told: Mapping[str, Any]) -> str:
-    """Return where a file lies that the command named."""
+    """Return where a file lies that the command named: as typed, else beside the folder of the manifest."""
     if word in told.get("inputs", {}) and not Path(word).is_file():
         beside = path.resolve().parent.parent / word
         if beside.is_file():
@@ -70,7 +78,7 @@ def _file(path: Path, word: str, told: Mapping[str, Any]) -> str:
     return word
 
 
-def _changed(told: Mapping[str, Any]) -> list[str]:
+def _changed(path: Path, told: Mapping[str, Any]) -> list[str]:
     """Return what is not as it was: versions, catalogues, input files."""
     from simulator.manifest import manifest
     from simulator.reading import digest
@@ -88,10 +96,11 @@ def _changed(told: Mapping[str, Any]) -> list[str]:
         if now["packages"].get(name) != old
     ]
     for name, old in told.get("inputs", {}).items():
-        if not Path(name).is_file():
-            found.append(f"{name} is not there as typed")
-        elif digest(name) != old:
-            found.append(f"{name} has changed since")
+        there = _file(path, name, told)
+        if not Path(there).is_file():
+            found.append(f"{name} is not there")
+        elif digest(there) != old:
+            found.append(f"{there} has changed since")
     return found
 
 

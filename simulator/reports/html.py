@@ -78,17 +78,16 @@ def _quoted(word: str) -> str:
 
 
 def _title(result: Result) -> str:
-    words = result.command[1:]
     rows = result.tables["results.csv"]
     models = list(dict.fromkeys(row["model"] for row in rows if row.get("model")))
     what = ", ".join(models[:3]) if models else next((row["op"] for row in rows if row.get("op")), "")
     fabrics = ", ".join(list(dict.fromkeys(row.get("fabric", "") for row in rows))[:3])
-    return f"{words[0]}: {what} on {fabrics}" if what else words[0]
+    return f"{result.kind}: {what} on {fabrics}" if what else result.kind
 
 
 def _summary(frame: pd.DataFrame, result: Result) -> list[str]:
     """Return what a hurried reader should know, a sentence each."""
-    kind, found = result.command[1], []
+    kind, found = result.kind, []
     good = frame[frame["step_s"].notna()] if "step_s" in frame else frame.iloc[:0]
     if len(good):
         best = good.iloc[0] if kind == "plan" else good.loc[good["step_s"].idxmin()]

@@ -11,6 +11,7 @@ from typing import Any
 from simulator.errors import InputError
 
 TABLES = ("results.csv", "pareto.csv", "rejected.csv", "sensitivity.csv")
+_WRITERS = ("sweep", "plan", "merge")
 MOST_BYTES = 64 * 2**20  # of a table: more is for a spreadsheet or a notebook
 Row = dict[str, str]
 
@@ -37,9 +38,19 @@ class Result:
     texts: dict[str, str] = field(default_factory=dict)
 
     @property
+    def kind(self) -> str:
+        """Return the name of the command."""
+        return command_of(self.command[1:])
+
+    @property
     def command(self) -> list[str]:
         """Return the command line."""
         return [str(word) for word in self.manifest["command"]]
+
+
+def command_of(words: list[str]) -> str:
+    """Return the name of a command among its words, before which options of all commands may stand."""
+    return next((word for word in words if word in _WRITERS), words[0])
 
 
 def read_result(folder: Path) -> Result:
