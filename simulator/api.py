@@ -128,6 +128,7 @@ def sweep(*, folder: str | Path | None = None, jobs: int = 1, **options: Any) ->
     from simulator.planning.store import Store, product_hash
     from simulator.planning.sweep import Steps, grid
     from simulator.planning.sweep import sweep as _sweep
+    from simulator.reading import digest
     from simulator.reports.tables import flattened
 
     axes = {name: value if isinstance(value, list) else [value] for name, value in options.items()}
@@ -136,8 +137,10 @@ def sweep(*, folder: str | Path | None = None, jobs: int = 1, **options: Any) ->
     if folder is None:
         found = _sweep(points, Steps(), executor=who)
     else:
+        named = [str(one) for values in axes.values() for one in values if Path(str(one)).is_file()]
+        ground = {"product": product_hash()} | {name: digest(name) for name in named}
         with Store(Path(folder) / "results.db") as store:
-            found = _sweep(points, Steps(), store=store, ground={"product": product_hash()}, executor=who)
+            found = _sweep(points, Steps(), store=store, ground=ground, executor=who)
     return pd.DataFrame([flattened(row) for row in found.rows])
 
 

@@ -356,3 +356,25 @@ def test_a_store_survives_a_copy_in_the_middle_of_work(tmp_path):
             shutil.copy(path, tmp_path / path.name.replace("s.db", "t.db"))
     with Store(tmp_path / "t.db") as store:
         assert store.find(["a", "b"]) == {"a": {"rows": []}}
+
+
+def test_a_file_that_changed_is_asked_again_and_a_grid_that_grew_is_not(commsim, tmp_path):
+    from simulator.api import sweep
+
+    grid = tmp_path / "grid.toml"
+    text = 'model = "llama3-8b"\nfabric = "dgx-h100-ib400"\ngpus = 16\ngbs = 64\nseq_len = 2048\nfidelity = "formula"\n'
+    grid.write_text(text + 'recompute = ["full"]\n')
+    assert commsim("sweep", "--grid", grid, "-o", tmp_path / "r", "--json").result["run"] == 1
+    grid.write_text(text + 'recompute = ["full", "none"]\n')
+    again = commsim("sweep", "--grid", grid, "-o", tmp_path / "r", "--json").result
+    assert (again["reused"], again["run"]) == (1, 1)
+    fabric = tmp_path / "f.json"
+    asked = {"model": "llama3-8b", "fabric": str(fabric), "gpu": "h100-sxm5", "gpus": 2, "gbs": 4, "seq_len": 2048,
+             "tp": 2, "zero": 3, "recompute": "full", "fidelity": "formula"}  # fmt: skip
+    times = []
+    for rate in (1e9, 1e10):
+        nodes = [{"id": number, "kind": "gpu"} for number in range(2)]
+        links = [{"source": a, "target": 1 - a, "bandwidth_Bps": rate, "latency_s": 1e-6} for a in range(2)]
+        fabric.write_text(json.dumps({"directed": True, "nodes": nodes, "links": links}))
+        times.append(sweep(folder=tmp_path / "api", **asked)["step_s"].iloc[0])
+    assert times[1] < times[0]

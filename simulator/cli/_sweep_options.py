@@ -24,7 +24,7 @@ _SECONDS = {  # of a point at 512 GPUs, in one process on one core of a server o
     ("step", "formula"): 0.08, ("step", "fluid"): 0.3, ("step", "messages"): 3.0,
 }  # fmt: skip
 _LONG = 600.0  # s from which on the time is said before
-_KINDS = ("model", "fabric")  # that may be files
+_KINDS = ("model", "fabric", "schedule")  # that may be files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Asked:
             axes = _sweep_collectives.axes(op, _sweep_collectives.read(given))
         else:
             axes = _sweep_steps.axes(given, file)
-        named = [str(one) for name in _KINDS for one in axes.get(name, ()) if Path(str(one)).is_file()]
+        named = _files(axes)
         return cls(op=op or "", axes=axes, inputs=[*dict.fromkeys([*named, *([str(file)] if file else [])])])
 
     @property
@@ -91,7 +91,10 @@ class Asked:
         from simulator.planning.store import product_hash
         from simulator.reading import digest
 
-        return {"product": product_hash()} | {name: digest(name) for name in self.inputs}
+        named = [
+            name for name in self.inputs if name in _files(self.axes)
+        ]  # a grid's own file is in its points
+        return {"product": product_hash()} | {name: digest(name) for name in named}
 
     def facts(self, ground: Mapping[str, str]) -> dict[str, str]:
         """Return what a store has to know so that parts of a grid can be joined."""
@@ -114,6 +117,11 @@ class Asked:
         from simulator.cli import _sweep_collectives, _sweep_steps
 
         return _sweep_collectives.table(rows, wrote) if self.op else _sweep_steps.table(rows, wrote)
+
+
+def _files(axes: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Return the files that values of a grid are."""
+    return [str(one) for name in _KINDS for one in axes.get(name, ()) if Path(str(one)).is_file()]
 
 
 class ShardOf(click.ParamType[tuple[int, int]]):
