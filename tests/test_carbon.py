@@ -5,6 +5,7 @@ import pytest
 
 from simulator.accounting import carbon
 from simulator.accounting.energy import step_energy
+from simulator.planning._estimate_options import made
 
 ASKED = (
     "estimate", "--model", "llama3-8b", "--fabric", "dgx-h100-ib400", "--gpus", "16", "--gbs", "64", "--seq-len",
@@ -69,6 +70,22 @@ def test_a_row_adds_up(commsim):
     half = commsim(*ASKED, "--price", "2", "--utilisation", "0.5", "--json").result["rows"][0]
     assert half["cost_usd"] == pytest.approx(2 * row["cost_usd"])
     assert half["carbon_kg"] is None
+
+
+@pytest.mark.parametrize("written", ["400g/kWh", "0.4kg/kWh", "400kg/MWh", "0.4t/MWh"])
+def test_an_intensity_of_ones_own(commsim, written):
+    found = commsim(*ASKED, "--region", "france", "--carbon-intensity", written, "--json")
+    row = found.result["rows"][0]
+    assert row["carbon_kg"] == pytest.approx(row["energy_J"] / 3.6e6 * 0.4)
+
+
+def test_options_that_were_read_may_be_read_again():
+    text = {
+        "model": "llama3-8b", "fabric": "dgx-h100-ib400", "gpus": "16", "gbs": "64", "seq_len": "4096",
+        "region": "france", "carbon_intensity": "400g/kWh", "pue": "1.2", "utilisation": "0.9", "price": "2",
+    }  # fmt: skip
+    once = made(text)
+    assert made({name: getattr(once, name) for name in text}) == once
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,8 @@ def _money(answer: "Estimate") -> list[str]:
         price = f"{million:.3g} M$ per 1T tokens; {notes['price']}"
         lines += wrapped(f"cost {row['cost_usd']:,.2f} USD a step, {price}")
     if row["energy_J"] is not None:
-        share = f"{row['network_energy_share']:.1%} of it the network"
+        part = row["network_energy_share"]
+        share = "the network unknown" if part is None else f"{part:.1%} of it switches without optics"
         each = f"{cell(float(row['joules_per_token']), 'J')} a token, {cell(float(row['power_W']), 'W')} in the mean"
         lines += wrapped(
             f"energy {cell(float(row['energy_J']), 'J')} a step, {each}, {share}: {notes['energy']}"

@@ -83,8 +83,8 @@ class Options:
         Its release, year and month; empty: the usual one.
     region : str
         Whose grid the energy comes from.
-    carbon_intensity : float, optional
-        Grams of CO2 equivalent for a kWh, in place of the region's.
+    carbon_intensity : str
+        CO2 equivalent for a kWh, with its unit, in place of the region's; empty: the region's.
     pue : float, optional
         Joules at the meter for a joule of the machines.
     utilisation : float
@@ -128,7 +128,7 @@ class Options:
     stack: str = "megatron"
     stack_version: str = ""
     region: str = ""
-    carbon_intensity: float | None = None
+    carbon_intensity: str = ""
     pue: float | None = None
     utilisation: float = 1.0
     price: float | None = None

@@ -7,6 +7,7 @@ from simulator.accounting import carbon, cost, energy
 from simulator.engine.result import Result
 from simulator.planning._estimate_machine import Desk
 from simulator.planning._estimate_power import network_power
+from simulator.planning._estimate_read import grams_per_kwh
 from simulator.planning._estimate_step import Step
 
 MILLION = 1e6
@@ -49,7 +50,7 @@ def paid(
         "energy_breakdown_J": None if used is None else used.parts(),
         "joules_per_token": None if joules is None else joules / tokens,
         "power_W": None if joules is None else joules / longer,
-        "network_energy_share": None if used is None else used.network_share,
+        "network_energy_share": None if used is None else _share(step, used, warnings),
         "carbon_kg": kilograms,
         "grams_per_token": None if kilograms is None else kilograms * 1000 / tokens,
     }
@@ -92,8 +93,17 @@ def _energy(
 
 def _carbon(step: Step, joules: float, notes: dict[str, str]) -> float | None:
     """Return kg of CO2 equivalent; None where nobody says whose grid it is."""
-    grid = carbon.grid(step.options.region, step.options.carbon_intensity)
+    asked = step.options.carbon_intensity
+    grid = carbon.grid(step.options.region, grams_per_kwh(asked) if asked else None)
     if grid is None:
         return None
     notes["carbon"] = grid.note
     return joules * grid.grams_per_joule / 1000
+
+
+def _share(step: Step, used: energy.Energy, warnings: list[str]) -> float | None:
+    """Return the network's share of the energy; None where nobody knows its power."""
+    if used.network or step.options.gpus <= step.site.per_node:
+        return used.network_share
+    warnings.append("network_energy_share cannot be given: no power of this fabric's switches is known")
+    return None

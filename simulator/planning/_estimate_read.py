@@ -152,11 +152,19 @@ _CARBON = quantities.Quantity(
 )
 
 
-def _intensity(value: Any) -> float:
+def grams_per_kwh(text: str) -> float:
+    """Return g/kWh of an intensity written with its unit."""
+    return float(_CARBON.read(text))
+
+
+def _intensity(value: Any) -> str:
+    """Return the text, its unit kept: options are read again where they come from a store or another process."""
+    text = str(value).strip()
     try:
-        return float(_CARBON.read(str(value)))
+        grams_per_kwh(text)
     except ValueError as error:
-        raise ValueError(f"{error}; try {_CARBON.hint(str(value))}") from None
+        raise ValueError(f"{error}; try {_CARBON.hint(text)}") from None
+    return text
 
 
 READERS: Mapping[str, Callable[[Any], Any]] = {
